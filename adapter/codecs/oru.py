@@ -1,0 +1,257 @@
+"""Results and patients of ORU^R01, R30 to R32 and OUL^R22 to R24 (HL7 chapter 7), and the merges of ADT^A34, A40.
+
+Reads what each segment states and where it stands, and decides nothing: the rules do. A segment is never lost for
+standing where the grammar does not expect it; OBX after SPM are results like the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from adapter.codecs.hl7v2 import NULL, Delimiters, Segment, pick, split
+from adapter.codecs.times import read_time
+from adapter.model import (
+    Coding,
+    PartialTime,
+    Patient,
+    PatientIdentifier,
+    Precision,
+    Reported,
+    ReportedValue,
+    StatedTime,
+)
+
+PRECEDES_ITS_ORDERS = {"R22", "R23"}  # OUL_R22 and OUL_R23: the specimen group holds its orders (chapter 7.3.4, 7.3.5)
+_DEGREE = {"Y": Precision.YEAR, "L": Precision.MONTH, "D": Precision.DAY, "H": Precision.HOUR, "M": Precision.MINUTE}
+_TEXT_TYPES = {"", "ST", "TX", "FT", "NM"}
+_CODED_TYPES = {"CWE", "CE", "CNE", "CF"}
+_SHOWN_CHARACTERS = 200
+_REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientResults:
+    """One patient group of a message and its results. ``patient`` is None for results before any PID."""
+
+    patient: Patient | None
+    results: tuple[Reported, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """ADT^A34, A40: the identifiers that survive (PID-3) and those they replace (MRG-1)."""
+
+    surviving: Patient
+    prior: Patient
+
+
+@dataclass(slots=True)
+class _Order:
+    obr: Segment | None = None
+    specimens: list[Segment] = field(default_factory=list)
+    observations: list[tuple[Segment, Segment | None]] = field(default_factory=list)
+
+
+def read_results(
+    text: str,
+    delimiters: Delimiters,
+    trigger_event: str,
+    message_at: str,
+    identifier_fields: tuple[str, ...] = ("PID-3",),
+) -> tuple[PatientResults, ...]:
+    """Every patient group of one decoded message with every OBX in it, in the order sent."""
+    sent_at = read_time(pick(message_at, delimiters.component, 1))
+    groups = []
+    for pid, body in _patient_groups(split(text, delimiters)):
+        patient = None if pid is None else read_patient(pid, identifier_fields)
+        orders = _orders(body, specimen_first=trigger_event in PRECEDES_ITS_ORDERS)
+        results = tuple(_reported(order, obx, spm, sent_at) for order in orders for obx, spm in order.observations)
+        if patient is not None or results:
+            groups.append(PatientResults(patient, results))
+    return tuple(groups)
+
+
+def read_merges(text: str, delimiters: Delimiters, identifier_fields: tuple[str, ...]) -> tuple[Merge, ...]:
+    """The PID and MRG pairs of an ADT^A34 or A40 (chapter 3.3.34, 3.3.40)."""
+    merges = []
+    pid: Segment | None = None
+    for segment in split(text, delimiters):
+        if segment.name == "PID":
+            pid = segment
+        elif segment.name == "MRG" and pid is not None:
+            merges.append(Merge(read_patient(pid, identifier_fields), Patient(_identifiers(segment, 1))))
+    return tuple(merges)
+
+
+def read_patient(pid: Segment, identifier_fields: tuple[str, ...]) -> Patient:
+    """PID-3 (and PID-2, PID-4, PID-18 where the source needs them), PID-7 and PID-8."""
+    identifiers = tuple(i for name in identifier_fields for i in _identifiers(pid, int(name.partition("-")[2])))
+    return Patient(
+        identifiers=tuple(i for i in identifiers if _REPLACEMENT not in i.value),
+        birth_date=pid.text(7),
+        sex=pid.text(8),
+        unreadable=any(_REPLACEMENT in i.value for i in identifiers),
+    )
+
+
+def _identifiers(segment: Segment, position: int) -> tuple[PatientIdentifier, ...]:
+    found = []
+    for repetition in segment.repetitions(position):
+        value = segment.part(repetition, 1)
+        if value:
+            named = tuple(a for a in (segment.part(repetition, 4, 1), segment.part(repetition, 4, 2)) if a)
+            found.append(PatientIdentifier(value, named))
+    return tuple(found)
+
+
+def _patient_groups(segments: tuple[Segment, ...]) -> Iterator[tuple[Segment | None, list[Segment]]]:
+    pid: Segment | None = None
+    body: list[Segment] = []
+    for segment in segments:
+        if segment.name == "PID":
+            yield pid, body
+            pid, body = segment, []
+        else:
+            body.append(segment)
+    yield pid, body
+
+
+def _orders(body: list[Segment], *, specimen_first: bool) -> list[_Order]:
+    """The order groups of one patient; an OBX outside of any stands in a group without OBR."""
+    orders = [_Order()]
+    before: list[Segment] = []  # specimens that hold the orders after them
+    specimen: Segment | None = None
+    for segment in body:
+        if segment.name == "OBR":
+            orders.append(_Order(segment, list(before)))
+            specimen = before[-1] if before else None
+        elif segment.name == "SPM":
+            specimen = segment
+            if specimen_first or orders[-1].obr is None:
+                before = [segment]
+                orders.append(_Order(None, [segment]))
+            else:
+                orders[-1].specimens.append(segment)
+        elif segment.name == "OBX":
+            orders[-1].observations.append((segment, specimen))
+    return orders
+
+
+def _reported(order: _Order, obx: Segment, spm: Segment | None, sent_at: PartialTime | None) -> Reported:
+    specimens = [spm] if spm is not None else order.specimens
+    obr = order.obr
+    return Reported(
+        locator=f"OBX[{obx.number}]",
+        codings=_codings(obx, 3),
+        value=_value(obx),
+        units=_units(obx),
+        status=obx.text(11),
+        order_status="" if obr is None else obr.text(25),
+        sub_id=obx.field(4).strip(),
+        order_number="" if obr is None else _order_number(obr),
+        specimens=tuple(_specimens(specimens, obr)),
+        times=tuple(_times(specimens, obr, obx)),
+        issued=None if obr is None else _time(obr, 22),
+        message_at=sent_at,
+    )
+
+
+def _codings(segment: Segment, position: int) -> tuple[Coding, ...]:
+    """The triplets of a CWE: identifier, first and second alternate (2A.3.12)."""
+    repetitions = segment.repetitions(position)
+    parts = segment.components(repetitions[0]) if repetitions else ()
+    parts += ("",) * (12 - len(parts))
+    triplets = (Coding(*parts[0:3]), Coding(*parts[3:6]), Coding(*parts[9:12]))
+    return tuple(c for c in triplets if c.code or c.name)
+
+
+def _units(obx: Segment) -> tuple[str, ...]:
+    repetitions = obx.repetitions(6)
+    parts = obx.components(repetitions[0]) if repetitions else ()
+    return tuple(parts[i] for i in (0, 1, 3, 4) if i < len(parts) and parts[i])
+
+
+def _order_number(obr: Segment) -> str:
+    for position, kind in ((3, "filler"), (2, "placer")):
+        repetitions = obr.repetitions(position)
+        parts = obr.components(repetitions[0]) if repetitions else ()
+        if parts and parts[0]:
+            return f"{kind}:{'^'.join(parts).rstrip('^')}"
+    return ""
+
+
+def _specimens(specimens: list[Segment], obr: Segment | None) -> Iterator[Coding]:
+    """SPM-4, else OBR-15 (a CWE in the first component, its parts as subcomponents)."""
+    stated = [coding for spm in specimens for coding in _codings(spm, 4)[:1]]
+    if stated or obr is None:
+        yield from stated
+        return
+    code, name = obr.text(15, 1, 1), obr.text(15, 1, 2)
+    if code or name:
+        yield Coding(code, name)
+
+
+def _times(specimens: list[Segment], obr: Segment | None, obx: Segment) -> Iterator[StatedTime]:
+    places = [(spm, "SPM-17", 17) for spm in specimens]
+    if obr is not None:
+        places.append((obr, "OBR-7", 7))
+    places.append((obx, "OBX-14", 14))
+    for segment, address, position in places:
+        text = segment.text(position)
+        if text and text.strip("0"):
+            yield StatedTime(address, text, _time(segment, position))
+
+
+def _time(segment: Segment, position: int) -> PartialTime | None:
+    """A TS or DTM field; TS.2, the degree of precision of old versions, narrows it (2A.3.77)."""
+    time = read_time(segment.text(position))
+    degree = _DEGREE.get(segment.text(position, 2)) if position != 17 else None
+    if time is None or degree is None or degree >= time.precision:
+        return time
+    return replace(time, precision=degree)
+
+
+def _value(obx: Segment) -> ReportedValue:
+    kind = obx.text(2).upper()
+    repetitions = [r for r in obx.repetitions(5) if r.strip() != NULL]
+    if not repetitions:
+        return ReportedValue("", "")
+    if len(repetitions) > 1:
+        return ReportedValue(_shown("~".join(repetitions)), None, "several values in one field")
+    parts = obx.components(repetitions[0])
+    if kind in _TEXT_TYPES:
+        return _single(parts)
+    if kind == "SN":
+        return _structured(parts)
+    if kind in _CODED_TYPES:
+        return _coded(parts)
+    return ReportedValue(_shown(repetitions[0]), None, f"data type {kind[:8]} holds no number")
+
+
+def _single(parts: tuple[str, ...]) -> ReportedValue:
+    stated = [p for p in parts if p]
+    if len(stated) <= 1:
+        text = stated[0] if stated else ""
+        return ReportedValue(_shown(text), text)
+    return ReportedValue(_shown("^".join(parts)), None, "several components where one number belongs")
+
+
+def _structured(parts: tuple[str, ...]) -> ReportedValue:
+    """SN (2A.3.70): comparator, number, separator, number. A ratio or a range is not one number."""
+    shown = _shown(" ".join(p for p in parts if p) if len(parts) > 2 else "".join(parts))
+    if any(parts[2:]):
+        return ReportedValue(shown, None, "a ratio or a range is not one number")
+    return ReportedValue(shown, "".join(parts[:2]))
+
+
+def _coded(parts: tuple[str, ...]) -> ReportedValue:
+    stated = list(dict.fromkeys(parts[i] for i in (0, 1, 8) if i < len(parts) and parts[i]))
+    if len(stated) <= 1:
+        text = stated[0] if stated else ""
+        return ReportedValue(_shown(text), text)
+    return ReportedValue(_shown(stated[1]), None, "a coded value with a code and a text")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
