@@ -1,0 +1,163 @@
+"""Which report of a result stands (trial.md section 6). Never the order of arrival: a function of the set of reports.
+
+Two reports compare by OBR-22 where both have it, else by status (D, W over C over F over P), within one status by
+MSH-7. Comparing pair by pair is not always transitive (one report without OBR-22 between two with it), so a report
+stands only if nothing beats it and everything else is beaten by what is unbeaten; anything less is asked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from adapter.model import Reason, Status, Step
+from adapter.rules.interpret import Interpreted
+from adapter.rules.windows import compare
+
+_RANK = {
+    Status.PROVISIONAL: 0,
+    Status.FINAL: 1,
+    Status.CONFIRMS: 1,
+    Status.NOT_DONE: 1,
+    Status.CORRECTED: 2,
+    Status.TAKES_BACK: 3,
+}
+# Holds in which it is not even known whose, what or which kind of report this is: such a report replaces nothing.
+_APART = {Reason.IDENTITY_CONFLICT, Reason.UNKNOWN_STATUS, Reason.CODE_CONFLICT, Reason.UNMAPPED_CODE}
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """One result: the report that stands, whether its value is final, and the reports it replaced.
+
+    ``conflict`` holds the reports of which none can be said to stand; ``report`` is then the first of them.
+    """
+
+    report: Interpreted
+    final: bool
+    replaced: tuple[Interpreted, ...] = ()
+    conflict: tuple[Interpreted, ...] = ()
+
+
+def amend(reports: Iterable[Interpreted]) -> list[Stands]:
+    """The results of one participant, in the order of their keys, each with the report that stands."""
+    apart, groups = list[Stands](), defaultdict[Hashable, list[Interpreted]](list)
+    for report in sorted(reports, key=lambda r: r.key):
+        if _stands_apart(report):
+            apart.append(Stands(report, final=False))
+        else:
+            groups[same_result_key(report)].append(report)
+    for group in groups.values():
+        results, loose = by_date(group)
+        if loose:  # it corrects one of several results, and nothing says which: none of them can be trusted
+            results = [[*loose, *(report for result in results for report in result)]]
+        apart += [standing(result, in_doubt=bool(loose)) for result in results]
+    return sorted(apart, key=lambda s: s.report.key)
+
+
+def _stands_apart(report: Interpreted) -> bool:
+    if report.reason == Reason.WRONG_SPECIMEN:  # another specimen is another result, unless it corrects this one
+        return report.status != Status.CORRECTED
+    return report.analyte is None or report.reason in _APART
+
+
+def same_result_key(report: Interpreted) -> Hashable:
+    """Source, participant, order number, analyte and OBX-4; without an order number the collection time."""
+    sent = report.reported
+    what = (report.origin.source, report.study_id, report.analyte, sent.sub_id)
+    if sent.order_number:
+        return (*what, sent.order_number)
+    if report.collected is None:
+        return (*what, report.key)
+    return (*what, report.collected.at or report.collected.on, report.collected.precision)
+
+
+def by_date(group: Sequence[Interpreted]) -> tuple[list[list[Interpreted]], list[Interpreted]]:
+    """Order numbers are reused: another collection date is another result, unless the report is a correction.
+
+    Returns the results' reports, and the corrections of which it cannot be told what they correct: where a number
+    stands for several dates, one that has none of those dates. A report without a date is of the one result there is.
+    """
+    dates = sorted({r.collected.on for r in group if r.collected and not _follows(r)})
+    if len(dates) <= 1:
+        return [list(group)], []
+    clusters: dict[date | None, list[Interpreted]] = {d: [] for d in dates}
+    loose, undated = list[Interpreted](), list[list[Interpreted]]()
+    for report in group:
+        on = report.collected.on if report.collected else None
+        if on in clusters:
+            clusters[on].append(report)
+        elif _follows(report):
+            loose.append(report)
+        else:
+            undated.append([report])
+    return [*clusters.values(), *undated], loose
+
+
+def _follows(report: Interpreted) -> bool:
+    """Whether a report speaks of one that was sent before, so that its date may differ from that one's."""
+    return report.status in (Status.CORRECTED, Status.TAKES_BACK, Status.CONFIRMS)
+
+
+def standing(reports: Sequence[Interpreted], *, in_doubt: bool = False) -> Stands:
+    """Which of several reports of one result stands; ``in_doubt`` says that none can be told to."""
+    confirms = [r for r in reports if r.kind == "confirms"]
+    others = [r for r in reports if r.kind != "confirms"]
+    if not others:
+        return _lone_confirmation(confirms)
+    unbeaten = [r for r in others if not any(beats(o, r) for o in others)]
+    settled = all(r in unbeaten or any(beats(u, r) for u in unbeaten) for r in others)
+    if in_doubt or not unbeaten or not settled or len({_content(r) for r in unbeaten}) > 1:
+        asked = tuple(unbeaten if unbeaten and settled and not in_doubt else others)
+        keys = {r.key for r in asked}
+        return Stands(asked[0], final=False, replaced=tuple(r for r in reports if r.key not in keys), conflict=asked)
+    report = max(unbeaten, key=lambda r: (_RANK[_status(r)], _said_at(r), r.key))
+    confirmed = any(not _later(report, c) for c in confirms)
+    final = _status(report) != Status.PROVISIONAL or confirmed
+    if confirmed and _status(report) == Status.PROVISIONAL:
+        report = replace(report, steps=(*report.steps, Step("confirmed_final")))
+    return Stands(report, final, tuple(r for r in reports if r.key != report.key))
+
+
+def _lone_confirmation(confirms: Sequence[Interpreted]) -> Stands:
+    """U without any stored report: a final value exists that was never sent to us; a person should know."""
+    last = max(confirms, key=lambda r: (_said_at(r), r.key))
+    step = Step("confirms_nothing")
+    held = replace(
+        last, kind="held", reason=Reason.UNREADABLE_VALUE, rule="confirms_nothing", steps=(*last.steps, step)
+    )
+    return Stands(held, final=False, replaced=tuple(r for r in confirms if r.key != last.key))
+
+
+def beats(a: Interpreted, b: Interpreted) -> bool:
+    """Whether report ``a`` stands over report ``b``."""
+    by_issue = compare(a.issued, b.issued)
+    if by_issue:
+        return by_issue > 0
+    rank = _RANK[_status(a)] - _RANK[_status(b)]
+    return rank > 0 if rank else compare(a.message_at, b.message_at) > 0
+
+
+def _later(a: Interpreted, b: Interpreted) -> bool:
+    """Whether ``a`` is known by OBR-22 to be later than ``b``: a confirmation does not reach forward."""
+    return compare(a.issued, b.issued) > 0
+
+
+def _status(report: Interpreted) -> Status:
+    return report.status if report.status is not None else Status.PROVISIONAL
+
+
+def _content(report: Interpreted) -> Hashable:
+    """What two equal reports must agree in: value, comparator and unit, or the text that could not be read."""
+    if report.kind == "value":
+        return ("value", report.number, report.comparator)
+    if report.kind == "held":
+        return ("held", report.reported.value.shown, report.reported.units, report.reason)
+    return (report.kind,)
+
+
+def _said_at(report: Interpreted) -> str:
+    at = report.issued or report.message_at
+    return "" if at is None else f"{at.on.isoformat()} {at.at.isoformat() if at.at else ''}"

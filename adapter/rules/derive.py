@@ -1,0 +1,254 @@
+"""The trial's sentence, said once: what was received of one participant becomes the rows of the endpoint table.
+
+Deterministic: equal messages, roster entry, rules, decisions and day give equal rows, in whatever order the messages
+came. Nothing vanishes: each result that was read ends in exactly one outcome, and that is asserted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from adapter.model import (
+    Collected,
+    Decision,
+    Derived,
+    Outcome,
+    Participant,
+    PlacementRow,
+    Protocol,
+    Reason,
+    ReviewItem,
+    SelectionRow,
+    Status,
+    Step,
+)
+from adapter.rules.amend import Stands, amend
+from adapter.rules.cells import Cell, Participation, make_cell, settle
+from adapter.rules.endings import Ending, contested_cells, end, result_row
+from adapter.rules.interpret import Interpreted, Origin
+from adapter.rules.queue import (
+    UNSCHEDULED,
+    Dismissals,
+    cell_item,
+    message_items,
+    whole_message_item,
+)
+from adapter.rules.select import Candidate, counted_once
+from adapter.rules.windows import infusion, window
+
+RULES_VERSION = "1"  # raise it when the rules' code changes what a result becomes
+
+_AFTER = {"withdrawn": "after_withdrawal", "died": "after_death", "transplanted": "after_transplantation"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """One message of the inbox, its results interpreted for this participant.
+
+    ``asked`` with ``facts`` is a question about the whole message. ``shadow``: the question is asked elsewhere (the
+    message names two participants); here it only holds up cells.
+    """
+
+    origin: Origin
+    results: tuple[Interpreted, ...] = ()
+    asked: Reason | None = None
+    facts: Mapping[str, str] | None = None
+    shadow: bool = False
+    failed: bool = False
+
+
+def derive(
+    participant: Participant | None,
+    messages: Sequence[ReadMessage],
+    protocol: Protocol,
+    decisions: Sequence[Decision],
+    today: date,
+    ruleset: str,
+) -> Derived:
+    """All rows of one participant; ``participant`` None is for messages that name several, which give only items."""
+    study_id = participant.study_id if participant is not None else ""
+    who = participant if participant is not None else Participant("")
+    own = [r for m in messages if not m.shadow for r in m.results]
+    shadows = [r for m in messages if m.shadow for r in m.results]
+    endings: dict[str, Ending] = {}
+    kept = _excluded(own, who, endings)
+    stands = amend(kept)
+    infused = infusion(who.infused_at, ZoneInfo(protocol.timezone)) if participant is not None else None
+    candidates = counted_once(_candidates(stands, infused))
+    held = [s.report for s in stands if s.report.kind == "held" and not s.conflict]
+    items = _message_items(held, messages, protocol.trial, study_id)
+    contested = contested_cells(stands, infused, protocol, study_id)
+    loose = [
+        cell_item(protocol.trial, Reason.CONFLICTING_RESULTS, cell, results)
+        for cell, results in contested.items()
+        if cell[1] == UNSCHEDULED
+    ]
+    dismissals = Dismissals.of(decisions)
+    judged = Participation(
+        who,
+        protocol,
+        infused.on if infused else None,
+        today,
+        decisions,
+        dismissals,
+        frozenset(i.id for i in (*items, *loose) if dismissals.covers(i)),
+        ruleset,
+    )
+    rows, placements, asked = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
+    if participant is not None:
+        loose += [i for i in items if i.reason == Reason.UNREADABLE_MESSAGE and not i.results]
+        rows, placements, asked = _cells(candidates, [*held, *shadows], contested, loose, messages, judged)
+    end(stands, candidates, infused, judged, endings)
+    assert len(endings) == len({r.key for r in own}), "each result that was read has one outcome"
+    told = [result_row(r, endings[r.key], protocol, ruleset) for r in sorted(own, key=_as_received)]
+    return Derived(
+        study_id=study_id,
+        results=tuple(row for row in told if row.outcome != Outcome.IGNORED),
+        placements=tuple(placements),
+        selections=tuple(rows),
+        items=tuple(i for i in {i.id: i for i in (*items, *loose, *asked)}.values() if not dismissals.covers(i)),
+        ignored=_ignored(own, endings),
+        failed=frozenset(m.origin.inbox_id for m in messages if m.failed),
+        steps=_steps(own, endings, placements),
+        ignored_rows=tuple(row for row in told if row.outcome == Outcome.IGNORED),
+    )
+
+
+def _as_received(result: Interpreted) -> tuple[int, str]:
+    return result.origin.inbox_id, result.key
+
+
+def _excluded(own: Iterable[Interpreted], who: Participant, endings: dict[str, Ending]) -> list[Interpreted]:
+    """What the codes or the participant's end exclude is ignored by a named rule; the rest goes on."""
+    kept = []
+    for result in own:
+        if result.kind == "ignored":
+            endings[result.key] = Ending(Outcome.IGNORED, result.rule)
+        elif (rule := after_end(result.collected, who)) is not None:
+            endings[result.key] = Ending(Outcome.IGNORED, rule, step=Step(rule))
+        else:
+            kept.append(result)
+    return kept
+
+
+def after_end(collected: Collected | None, who: Participant) -> str | None:
+    """The rule that excludes a result taken on or after the end of observation; after a withdrawal undated ones too."""
+    if who.ended_on is None or who.ended_by is None:
+        return None
+    if collected is None:
+        return _AFTER["withdrawn"] if who.ended_by == "withdrawn" else None
+    return _AFTER[who.ended_by] if collected.on >= who.ended_on else None
+
+
+def _candidates(stands: Iterable[Stands], infused: Collected | None) -> list[Candidate]:
+    found = []
+    for result in stands:
+        for report in result.conflict or (result.report,):
+            collected = report.collected
+            if report.kind == "value" and collected is not None:
+                day = None if infused is None else (collected.on - infused.on).days
+                if result.conflict:
+                    final = report.status != Status.PROVISIONAL
+                    found.append(Candidate(Stands(report, final), collected, day, final, contested=True))
+                else:
+                    found.append(Candidate(result, collected, day, result.final))
+    return found
+
+
+def _message_items(
+    held: Sequence[Interpreted], messages: Iterable[ReadMessage], trial: str, study_id: str
+) -> list[ReviewItem]:
+    """The items of messages: for the results each reason holds, and for messages that are asked about as a whole."""
+    items = {item.id: item for item in message_items(trial, held)}
+    for message in messages:
+        if message.asked is not None and not message.shadow:
+            whole = whole_message_item(trial, message.asked, message.origin, study_id, **(message.facts or {}))
+            known = items.get(whole.id, whole)
+            items[whole.id] = replace(known, detail={**known.detail, **whole.detail})
+    return list(items.values())
+
+
+def _cells(
+    candidates: Sequence[Candidate],
+    held: Sequence[Interpreted],
+    contested: Mapping[tuple[str, str, str], list[Interpreted]],
+    loose: Sequence[ReviewItem],
+    messages: Sequence[ReadMessage],
+    who: Participation,
+) -> tuple[list[SelectionRow], list[PlacementRow], list[ReviewItem]]:
+    rows, placements, items = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
+    received = {m.origin.sha256: m.origin.received_at for m in messages}
+    for visit in who.protocol.visits:
+        for analyte in who.protocol.analytes.values():
+            if analyte.derived:
+                rows.append(_not_computed(visit.id, analyte.id, analyte.unit, who))
+                continue
+            cell = make_cell(visit, analyte, candidates, held, who)
+            cell.contested = contested.get((who.participant.study_id, visit.id, analyte.id), [])
+            cell.loose = [i for i in loose if _might_be_of(i, cell, received, who)]
+            row, placed, asked = settle(cell, who)
+            rows.append(row)
+            placements += placed
+            items += asked
+    return rows, placements, items
+
+
+def _might_be_of(item: ReviewItem, cell: Cell, received: Mapping[str, datetime], who: Participation) -> bool:
+    """Whether an item that knows no visit might hold a value of this cell: of its endpoint, come when it had opened."""
+    if who.infused_on is None or item.endpoint not in (None, cell.analyte.id):
+        return False
+    _, opens_on, _ = window(cell.visit, who.infused_on)
+    came_at = received.get(item.detail.get("sha256", ""))
+    if came_at is None:
+        return item.endpoint is not None and item.collected_at is None
+    return came_at.astimezone(ZoneInfo(who.protocol.timezone)).date() + timedelta(days=1) >= opens_on
+
+
+def _not_computed(visit: str, endpoint: str, unit: str, who: Participation) -> SelectionRow:
+    return SelectionRow(
+        study_id=who.participant.study_id,
+        visit=visit,
+        endpoint=endpoint,
+        status="empty",
+        reason="not_computed",
+        value=None,
+        comparator=None,
+        unit=unit,
+        flags=(),
+        collected_at=None,
+        day_offset=None,
+        source=None,
+        message_id=None,
+        inbox_id=None,
+        locator=None,
+        open_items=(),
+        ruleset=who.ruleset,
+    )
+
+
+def _ignored(own: Iterable[Interpreted], endings: Mapping[str, Ending]) -> dict[int, dict[str, int]]:
+    counts: dict[int, Counter[str]] = {}
+    for result in own:
+        ending = endings[result.key]
+        if ending.outcome == Outcome.IGNORED:
+            counts.setdefault(result.origin.inbox_id, Counter())[ending.rule] += 1
+    return {inbox_id: dict(sorted(counted.items())) for inbox_id, counted in counts.items()}
+
+
+def _steps(
+    own: Iterable[Interpreted], endings: Mapping[str, Ending], placements: Iterable[PlacementRow]
+) -> dict[tuple[int, str], tuple[Step, ...]]:
+    """The story of each result, its last sentence being whether it was chosen."""
+    steps = {}
+    for result in own:
+        ending = endings[result.key].step
+        steps[result.origin.inbox_id, result.reported.locator] = (*result.steps, *([ending] if ending else []))
+    for row in placements:
+        told = steps.get((row.inbox_id, row.locator), ())
+        facts = {"visit": row.visit, "endpoint": row.endpoint, "rank": str(row.rank)}
+        steps[row.inbox_id, row.locator] = (*told, Step(f"candidate_{row.why}", facts))
+    return steps
