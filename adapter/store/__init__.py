@@ -1,0 +1,49 @@
+"""The store: schema and migrations, inbox, roster, decisions, what was derived, the review queue and the trail."""
+
+from adapter.store.audit import genesis
+from adapter.store.engine import wal_is_sound
+from adapter.store.errors import IdentifierTaken, NotAStore, StoreError, StoreMissing, StoreUnavailable
+from adapter.store.records import (
+    CODES,
+    UNASSIGNED,
+    Added,
+    AuditRecord,
+    Counters,
+    NewMessage,
+    Ruleset,
+    SelectionVersion,
+    Snapshot,
+    StoredItem,
+    Token,
+    Unmapped,
+    Verification,
+)
+from adapter.store.store import Store, Transaction
+from adapter.store.writer import Trouble, Writer
+
+__all__ = [
+    "CODES",
+    "UNASSIGNED",
+    "Added",
+    "AuditRecord",
+    "Counters",
+    "IdentifierTaken",
+    "NewMessage",
+    "NotAStore",
+    "Ruleset",
+    "SelectionVersion",
+    "Snapshot",
+    "Store",
+    "StoreError",
+    "StoreMissing",
+    "StoreUnavailable",
+    "StoredItem",
+    "Token",
+    "Transaction",
+    "Trouble",
+    "Unmapped",
+    "Verification",
+    "Writer",
+    "genesis",
+    "wal_is_sound",
+]
