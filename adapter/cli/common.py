@@ -1,0 +1,110 @@
+"""What every command shares: the configuration, the store, what is printed and how it is said that something failed."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import simplejson
+
+from adapter.config import Config, load_config
+from adapter.daemon import rulebook, utc_now
+from adapter.pipeline import Rulebook, Settler
+from adapter.store import Store
+
+DATA_IS_WRONG = 1
+USAGE_IS_WRONG = 2
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the command. ``now`` is the only clock."""
+
+    config_path: Path
+    now: Callable[[], datetime] = utc_now
+    _config: Config | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration, read when it is first asked for. Raises ConfigError."""
+        if self._config is None:
+            if not self.config_path.is_file():
+                raise click.UsageError(
+                    f"there is no configuration at {self.config_path}; run `lab-adapter init`, or name a file with -c"
+                )
+            self._config = load_config(self.config_path)
+            logging.getLogger().setLevel(self._config.log_level)
+        return self._config
+
+    @property
+    def book(self) -> Rulebook:
+        """The rules of the configuration."""
+        return rulebook(self.config)
+
+    @property
+    def today(self) -> date:
+        """The day in the trial's time zone."""
+        return self.now().astimezone(ZoneInfo(self.config.protocol.timezone)).date()
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The store of the configuration. Raises StoreError."""
+        with Store.open(self.config.store_path, self.config.protocol.trial) as store:
+            yield store
+
+    def settle(self, store: Store) -> None:
+        """Bring what is derived up to date: by this command where no daemon runs, beside it where one does."""
+        Settler(store, self.now, "adapter").settle(self.book)
+
+
+def account() -> str:
+    """The account that runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+pass_session = click.make_pass_decorator(Session)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, no more.")
+by_option = click.option("--by", "who", default=account, help="Who decides; default: the account that runs it.")
+reason_option = click.option("--reason", "why", required=True, help="Why; it is kept in the trail.")
+
+
+def print_json(document: object) -> None:
+    """One JSON document; a Decimal is the number it is, none of its decimals lost."""
+    click.echo(simplejson.dumps(document, use_decimal=True, ensure_ascii=False, indent=2, namedtuple_as_object=False))
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns for a terminal; a Chinese character is two columns wide."""
+    cells = [list(heads), *[["" if c is None else str(c) for c in row] for row in rows]]
+    widths = [max(_width(row[n]) for row in cells) for n in range(len(heads))]
+    for row in cells:
+        padded = [text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def progress(items: Sequence[Any], label: str) -> Any:
+    """A progress bar on standard error; silent where that is no terminal."""
+    return click.progressbar(items, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def fields(thing: object, names: Sequence[str]) -> Mapping[str, object]:
+    """Some attributes of a record as a mapping, in that order."""
+    return {name: getattr(thing, name) for name in names}

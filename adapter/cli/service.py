@@ -1,0 +1,153 @@
+"""Commands for hospital IT: init, check, run, status."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adapter import daemon
+from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
+from adapter.config import load_config, shipped
+from adapter.pulse import read_pulse
+from adapter.store import Store, StoreError
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@pass_session
+def init(session: Session, directory: Path) -> None:
+    """Write config.toml and the mappings into DIRECTORY (default: here) and create the store. Overwrites nothing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / "config.toml"
+    if target.exists():
+        click.echo(f"{target} is there already and stays as it is")
+    else:
+        shutil.copyfile(shipped("config.example.toml"), target)
+        click.echo(f"wrote {target}")
+    mappings = directory / "mappings"
+    if not mappings.exists():
+        shutil.copytree(shipped("mappings"), mappings)
+        click.echo(f"wrote {mappings}")
+    config = load_config(target)
+    known = config.store_path.exists()
+    Store.open(config.store_path, config.protocol.trial, create=True).close()
+    click.echo(f"{config.store_path} {'is there already and stays as it is' if known else 'is a new, empty store'}")
+    click.echo("Next: look through config.toml, then `lab-adapter check` and `lab-adapter participants import`.")
+
+
+@click.command()
+@click.option("--connect", is_flag=True, help="Also try the store and the ports.")
+@pass_session
+def check(session: Session, connect: bool) -> None:
+    """Validate configuration and mappings; every problem is named with file, key and what to write instead."""
+    config = session.config
+    for warning in config.warnings:
+        click.echo(str(warning), err=True)
+    problems = list(_connect(session)) if connect else []
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        raise SystemExit(DATA_IS_WRONG)
+    analytes = [a.id for a in config.protocol.analytes.values()]
+    click.echo(
+        f"{config.path}: trial {config.protocol.trial}, {len(config.sources)} source(s), {', '.join(analytes)}: good"
+    )
+
+
+def _connect(session: Session) -> Iterator[str]:
+    """What cannot be reached: the store, the ports that the daemon would listen on."""
+    config = session.config
+    try:
+        with session.store() as store:
+            yield from (f"{config.store_path}: {problem}" for problem in store.integrity_problems())
+    except StoreError as error:
+        yield str(error)
+    running = read_pulse(config.store_path, session.now())["state"] == "running"
+    for source in config.sources:
+        if running or source.intake.port == 0:
+            continue
+        family = socket.AF_INET6 if ":" in source.intake.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((source.intake.host, source.intake.port))
+            except OSError as error:
+                place = f"{source.intake.host} port {source.intake.port}"
+                yield f"source {source.name}: cannot listen on {place} ({error.strerror}); choose a free port"
+
+
+@click.command()
+@pass_session
+def run(session: Session) -> None:
+    """Run the daemon until SIGTERM. SIGHUP reads the mappings again."""
+    session.config  # noqa: B018 - every problem of the configuration is told before anything is opened
+    raise SystemExit(daemon.run(session.config_path))
+
+
+@click.command()
+@json_option
+@pass_session
+def status(session: Session, as_json: bool) -> None:
+    """Say how the inbox, the sources, the queue, the store and the daemon are."""
+    with session.store() as store:
+        document = _status(session, store)
+    if as_json:
+        print_json(document)
+        return
+    inbox, said = document["inbox"], document["daemon"]
+    click.echo(f"daemon    {said['state']}" + (f", since {said['started_at']}" if said["state"] == "running" else ""))
+    if said.get("store_trouble"):
+        trouble = said["store_trouble"]
+        click.echo(f"          NOTHING IS STORED since {trouble['since']}: {trouble['cause']}")
+    if said.get("deriving"):
+        click.echo(f"          deriving stands still: {said['deriving']}")
+    click.echo(f"inbox     {inbox['pending']} pending, {inbox['done']} done, {inbox['failed']} failed")
+    click.echo(f"review    {document['review']['open']} open")
+    described = document["store"]
+    mode = f"journal {described['journal_mode']}, synchronous {described['synchronous']}"
+    click.echo(f"store     SQLite {described['sqlite_version']}, {mode}")
+    rows = [
+        (s["name"], s["kind"], s["last_message_at"], ", ".join(f"{n} {k}" for k, n in s["counts"].items()))
+        for s in document["sources"]
+    ]
+    print_table(("source", "kind", "last message", "counted"), rows)
+
+
+def _status(session: Session, store: Store) -> dict[str, Any]:
+    config = session.config
+    pulse = read_pulse(config.store_path, session.now())
+    listeners = pulse.pop("listeners", {})
+    sources = []
+    for source in config.sources:
+        counted = store.counters(source.name)
+        sources.append(
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "host": source.intake.host,
+                "port": listeners.get(source.name, {}).get("port", source.intake.port),
+                "last_message_at": counted.last_message_at,
+                "counts": dict(counted.counts),
+                "connections": listeners.get(source.name),
+            }
+        )
+    current = store.ruleset()
+    return {
+        "trial": config.protocol.trial,
+        "inbox": store.inbox_counts(),
+        "sources": sources,
+        "review": {"open": store.open_count()},
+        "store": {**store.describe(), "path": str(config.store_path), "trouble": pulse.get("store_trouble")},
+        "daemon": pulse,
+        "rules": {
+            "in_force": current.id if current is not None else None,
+            "configured": session.book.ruleset,
+            "adopted_at": current.adopted_at if current is not None else None,
+        },
+        "audit": {"head": store.head()},
+    }

@@ -1,0 +1,221 @@
+"""What may be kept: every payload is held against the roster before anything of it touches the disk (trial.md 1).
+
+Pure but for the roster it is given. A stranger's message leaves here as an outcome and a count, nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol as Shape
+from zoneinfo import ZoneInfo
+
+from adapter.codecs.ack import Refusal, is_acknowledgement, refusal_of
+from adapter.codecs.envelope import keep_groups, keep_observations, split_payload
+from adapter.codecs.header import Header, HeaderFault
+from adapter.codecs.message import Opened, open_message
+from adapter.codecs.oru import PatientResults, read_merges, read_results
+from adapter.model import Participant, Patient, SourceRules
+from adapter.rules.derive import after_end
+from adapter.rules.match import Match, Roster
+from adapter.rules.windows import collection_time
+from adapter.store.records import UNASSIGNED
+
+MERGES = {("ADT", "A34"), ("ADT", "A40")}
+TAKEN = {
+    "ORU": ("R01", "R30", "R31", "R32"),
+    "OUL": ("R22", "R23", "R24"),
+    "ADT": ("A34", "A40"),
+}
+
+
+class Fate(StrEnum):
+    """What becomes of a message at the door; the words of ``replay --json``."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    STRANGER = "stranger"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+    UNREADABLE = "unreadable"
+
+
+class Gate(Shape):
+    """What a source takes; ``None`` in its place asks for nothing (replay, explain)."""
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """MSH-12.1 that are taken; an empty one always is."""
+
+    @property
+    def processing_ids(self) -> Sequence[str]:
+        """MSH-11.1 that are taken, "" for an empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """One message at the door. ``kept`` is what may be stored, ``scopes`` whose it is; both empty but if accepted."""
+
+    fate: Fate
+    header: Header | None
+    detail: str
+    refusal: Refusal | None = None
+    nobody: bool = False
+    kept: bytes = field(default=b"", repr=False)
+    scopes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the kept bytes."""
+        return hashlib.sha256(self.kept).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """One source's door: its rules, what it takes, the roster of the moment, the trial's time zone."""
+
+    source: SourceRules
+    roster: Roster
+    timezone: str
+    gate: Gate | None = None
+    ignore_types: tuple[str, ...] = ()
+    nobody_is_fine: bool = False
+    as_participant: str | None = None  # explain: takes every patient for this one
+
+    def look(self, payload: bytes, received_at: datetime) -> tuple[list[Screened], bool]:
+        """Every message of a payload and whether it is a batch. A batch is taken whole or not at all."""
+        parts = split_payload(payload)
+        screened = [self._message(raw, received_at) for raw in parts.messages]
+        together = parts.batch or len(screened) > 1
+        failed = parts.fault or (together and any(s.refusal for s in screened))
+        if failed:
+            text = parts.fault or "Another message of this batch was not taken; none of it was"
+            screened = [s if s.refusal else _put_back(s, text) for s in screened]
+        return screened, parts.batch
+
+    def _message(self, raw: bytes, received_at: datetime) -> Screened:
+        opened = open_message(raw, self.source.charset)
+        if isinstance(opened, HeaderFault):
+            return Screened(Fate.UNREADABLE, None, opened.text, refusal_of(opened))
+        header = opened.header
+        if is_acknowledgement(header):
+            return Screened(Fate.IGNORED, header, "an acknowledgement is not answered")
+        kind = (header.message_type, header.trigger_event)
+        if kind not in MERGES and _listed(kind, self.ignore_types):
+            return Screened(Fate.IGNORED, header, f"message type {'^'.join(kind)} is to be ignored")
+        refusal = self._refusal(header)
+        if refusal is not None:
+            return Screened(Fate.REFUSED, header, refusal.text, refusal)
+        notes = header.notes if header.version else (*header.notes, "MSH-12 is empty")
+        found = self._merge(opened, raw) if kind in MERGES else self._results(opened, raw, received_at)
+        return replace(found, notes=notes) if found.fate == Fate.ACCEPTED else found
+
+    def _refusal(self, header: Header) -> Refusal | None:
+        events = TAKEN.get(header.message_type)
+        if events is None:
+            code = "200" if header.message_type else "101"
+            return Refusal("reject", code, "This message type is not taken here", "MSH", 1, 9, 1)
+        if header.trigger_event not in events and (header.message_type, header.trigger_event) != ("ORU", ""):
+            return Refusal("reject", "201", "This trigger event is not taken here", "MSH", 1, 9, 2)
+        if self.gate is None:
+            return None
+        if header.processing_id not in self.gate.processing_ids:
+            return Refusal("reject", "202", "This processing id is not taken here", "MSH", 1, 11, 1)
+        if header.version and header.version not in self.gate.versions:
+            return Refusal("reject", "203", "This version is not taken here", "MSH", 1, 12, 1)
+        return None
+
+    def _results(self, opened: Opened, raw: bytes, received_at: datetime) -> Screened:
+        header = opened.header
+        groups = read_results(
+            opened.text,
+            opened.delimiters,
+            header.trigger_event,
+            header.message_at,
+            self.source.identifier_fields,
+        )
+        named = [g for g in groups if g.patient is not None]
+        matches = [self._match(g.patient) for g in named]
+        if self.as_participant is not None:
+            return _accepted(header, raw, [Match((self.as_participant,))])
+        known = [bool(m.study_ids) for m in matches]
+        if not any(known):
+            if not named or any(m.nobody for m in matches):
+                return self._nobody(header, has_pid=bool(named))
+            return _stranger(header)
+        kept = raw if all(known) and len(named) == len(groups) else keep_groups(raw, known)
+        return self._without_the_withdrawn(_accepted(header, kept, matches), named, matches, received_at)
+
+    def _without_the_withdrawn(
+        self, found: Screened, named: Sequence[PatientResults], matches: Sequence[Match], received_at: datetime
+    ) -> Screened:
+        """A withdrawn participant's results from that date on are a stranger's, undated ones too."""
+        numbers, dropped, number = set[int](), 0, 0
+        for group, match in zip(named, matches, strict=True):
+            if not match.study_ids:
+                continue
+            who = [self.roster.participants[s] for s in match.study_ids]
+            for result in group.results:
+                number += 1
+                timing = collection_time(result, self.source, ZoneInfo(self.timezone), received_at)
+                if all(_is_withdrawn(p) and after_end(timing.collected, p) for p in who):
+                    dropped += 1
+                else:
+                    numbers.add(number)
+            if not group.results and all(_is_withdrawn(p) for p in who):
+                dropped += 1
+        if not dropped:
+            return found
+        if not numbers and found.header is not None:
+            return _stranger(found.header)
+        return replace(found, kept=keep_observations(found.kept, numbers))
+
+    def _merge(self, opened: Opened, raw: bytes) -> Screened:
+        header = opened.header
+        merges = read_merges(opened.text, opened.delimiters, self.source.identifier_fields)
+        patients: list[Patient] = [p for m in merges for p in (m.surviving, m.prior)]
+        if not patients:
+            return self._nobody(header, has_pid=False)
+        matches = [self._match(p) for p in patients]
+        if not any(m.study_ids for m in matches):
+            return _stranger(header)
+        touched = [any(m.study_ids for m in matches[n : n + 2]) for n in range(0, len(matches), 2)]
+        return _accepted(header, raw if all(touched) else keep_groups(raw, touched), matches)
+
+    def _match(self, patient: Patient | None) -> Match:
+        if self.as_participant is not None:
+            return Match((self.as_participant,))
+        return self.roster.match(patient, self.source)
+
+    def _nobody(self, header: Header, *, has_pid: bool) -> Screened:
+        text = "PID-3 holds no identifier that can be read" if has_pid else "There is no PID segment"
+        if self.nobody_is_fine:
+            return Screened(Fate.IGNORED, header, text, nobody=True)
+        return Screened(Fate.REFUSED, header, text, Refusal("error", "101", text, "PID", 1, 3), nobody=True)
+
+
+def _accepted(header: Header, kept: bytes, matches: Sequence[Match]) -> Screened:
+    study_ids = tuple(sorted({s for m in matches for s in m.study_ids}))
+    several = any(len(m.study_ids) > 1 for m in matches)
+    scopes = (*study_ids, UNASSIGNED) if several else study_ids
+    return Screened(Fate.ACCEPTED, header, "kept", kept=kept, scopes=scopes)
+
+
+def _stranger(header: Header) -> Screened:
+    return Screened(Fate.STRANGER, header, "no participant's: nothing of it is kept")
+
+
+def _is_withdrawn(participant: Participant) -> bool:
+    return participant.ended_by == "withdrawn"
+
+
+def _put_back(screened: Screened, text: str) -> Screened:
+    return Screened(Fate.REFUSED, screened.header, text, Refusal("error", "207", text))
+
+
+def _listed(kind: tuple[str, str], types: Sequence[str]) -> bool:
+    return kind[0] in types or "^".join(kind) in types

@@ -1,0 +1,278 @@
+"""Where the pure rooms meet what is stored: a message of the inbox becomes what the rules speak of.
+
+``read_message`` is the way of one message up to the rules, ``derive_scope`` the way of one participant through them.
+Both are functions of their arguments; daemon, replay and explain all come through here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from adapter.codecs.header import HeaderFault
+from adapter.codecs.message import Opened, open_message
+from adapter.codecs.oru import PatientResults, read_results
+from adapter.intake.screen import MERGES
+from adapter.model import Decision, Derived, Participant, Protocol, Reason, Received, SourceRules
+from adapter.rules.codes import LOINC, CodeMap, decided_rows, suggest
+from adapter.rules.derive import ReadMessage, derive
+from adapter.rules.interpret import Context, Interpreted, Origin, interpret
+from adapter.rules.match import Match, Roster, contradiction
+from adapter.rules.queue import UnmappedCode, unmapped_items
+from adapter.store import UNASSIGNED, Store, Token, Unmapped
+
+log = logging.getLogger(__name__)
+
+_SCOPES_PER_COMMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Protocol and sources under the name (``ruleset``) that each value is stored with."""
+
+    protocol: Protocol
+    sources: Mapping[str, SourceRules]
+    ruleset: str
+    body: str = "{}"  # the JSON that the name is a hash of
+
+    def contexts(self, decisions: Iterable[Decision]) -> Mapping[str, Context]:
+        """What reading each source's results needs, people's decisions on codes included."""
+        decided = list[Mapping[str, str]]()
+        for decision in decisions:
+            if decision.kind in ("map_code", "dismiss_code"):
+                decided.append({**decision.body, "row": f"decision {decision.id}"})
+        return {
+            name: Context(self.protocol, source, CodeMap(source.codes, decided_rows(decided, name)))
+            for name, source in self.sources.items()
+        }
+
+
+def derive_scope(
+    scope: str,
+    messages: Sequence[Received],
+    roster: Roster,
+    book: Rulebook,
+    decisions: Sequence[Decision],
+    today: date,
+    *,
+    forced: frozenset[int] = frozenset(),
+) -> Derived:
+    """All rows of one scope: a participant, or ``@`` for the messages that name several.
+
+    The messages (by id) of ``forced`` are taken for the scope's participant, whoever they name.
+    """
+    contexts = book.contexts(decisions)
+    read = [read_message(m, scope, roster, contexts, forced=m.id in forced) for m in messages]
+    return _rows(scope, read, roster, book, decisions, today)
+
+
+def _rows(
+    scope: str,
+    read: Sequence[ReadMessage],
+    roster: Roster,
+    book: Rulebook,
+    decisions: Sequence[Decision],
+    today: date,
+) -> Derived:
+    derived = derive(roster.participants.get(scope), read, book.protocol, decisions, today, book.ruleset)
+    return replace(derived, study_id=scope)
+
+
+def read_message(
+    received: Received, scope: str, roster: Roster, contexts: Mapping[str, Context], *, forced: bool = False
+) -> ReadMessage:
+    """One message as it concerns one scope. ``forced`` takes its patient for the scope's participant, unasked.
+
+    A message that makes the program itself fail is set aside with its reason, and the others go on.
+    """
+    origin = Origin(received.id, received.source, received.message_control_id, received.sha256, received.received_at)
+    try:
+        return _read(received, origin, scope, roster, contexts, forced)
+    except Exception as error:  # the one place where a defect of ours must not stop everybody else's messages
+        log.error("message %d could not be read: %s in the reader", received.id, type(error).__name__)
+        return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": "the reader failed"}, failed=True)
+
+
+def _read(
+    received: Received, origin: Origin, scope: str, roster: Roster, contexts: Mapping[str, Context], forced: bool
+) -> ReadMessage:
+    context = contexts.get(received.source)
+    if context is None:
+        why = f"source {received.source} is no longer in the configuration"
+        return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": why})
+    if not received.raw:
+        return ReadMessage(origin)  # its bytes were erased, and the trail says so
+    opened = open_message(received.raw, context.source.charset)
+    if isinstance(opened, HeaderFault):
+        return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": opened.text})
+    if (opened.header.message_type, opened.header.trigger_event) in MERGES:
+        return ReadMessage(origin, asked=Reason.IDENTITY_MERGE)
+    groups = read_results(
+        opened.text,
+        opened.delimiters,
+        opened.header.trigger_event,
+        opened.header.message_at,
+        context.source.identifier_fields,
+    )
+    return _Reading(origin, scope, roster, context, forced).of(groups, opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The groups of one message, judged for one scope."""
+
+    origin: Origin
+    scope: str
+    roster: Roster
+    context: Context
+    forced: bool
+
+    def of(self, groups: Sequence[PatientResults], opened: Opened) -> ReadMessage:
+        mine = [(g, m) for g in groups if (m := self._match(g)) is not None]
+        several = [g for g, m in mine if len(m.study_ids) > 1]
+        if self.scope == UNASSIGNED or several:
+            return self._of_several([g for g, m in mine if len(m.study_ids) > 1])
+        if not mine:  # the roster has changed since it was kept: it names this participant no longer
+            facts = {"rule": "message_names_nobody"}
+            return ReadMessage(self.origin, asked=Reason.IDENTITY_CONFLICT, facts=facts)
+        participant = self.roster.participants[self.scope]
+        fields = [] if self.forced else [f for g, _ in mine if (f := self._contradicts(participant, g))]
+        if fields:
+            results = self._results([g for g, _ in mine], Reason.IDENTITY_CONFLICT, self.scope)
+            return ReadMessage(self.origin, results, Reason.IDENTITY_CONFLICT, {"field": fields[0]})
+        if opened.fault is not None:
+            results = self._results([g for g, _ in mine], Reason.UNREADABLE_MESSAGE, self.scope)
+            return ReadMessage(self.origin, results, Reason.UNREADABLE_MESSAGE, {"why": opened.fault})
+        return ReadMessage(self.origin, self._results([g for g, _ in mine], None, self.scope))
+
+    def _match(self, group: PatientResults) -> Match | None:
+        """The match of a group that concerns this scope."""
+        if self.forced:
+            return Match((self.scope,))
+        match = self.roster.match(group.patient, self.context.source)
+        concerned = self.scope in match.study_ids or (self.scope == UNASSIGNED and len(match.study_ids) > 1)
+        return match if concerned else None
+
+    def _of_several(self, groups: Sequence[PatientResults]) -> ReadMessage:
+        results = self._results(groups, Reason.IDENTITY_CONFLICT, "")
+        facts = {"rule": "message_names_several"}
+        shadow = self.scope != UNASSIGNED
+        return ReadMessage(self.origin, results, Reason.IDENTITY_CONFLICT, facts, shadow=shadow)
+
+    def _results(
+        self, groups: Sequence[PatientResults], trouble: Reason | None, study_id: str
+    ) -> tuple[Interpreted, ...]:
+        origin = self.origin if trouble is None else replace(self.origin, trouble=trouble)
+        return tuple(interpret(r, origin, study_id, self.context) for g in groups for r in g.results)
+
+    def _contradicts(self, participant: Participant, group: PatientResults) -> str | None:
+        return contradiction(participant, group.patient) if group.patient is not None else None
+
+
+class Settler:
+    """Brings what is derived up to what was received: participant by participant, message by message.
+
+    One for each thread that derives; it keeps what it has read, as long as roster, rules and decisions stay the same.
+    """
+
+    _MOST_KEPT = 20_000
+
+    def __init__(self, store: Store, now: Callable[[], datetime], who: str) -> None:
+        self._store = store
+        self._now = now
+        self._who = who
+        self._known: object = None
+        self._read: dict[tuple[str, int], ReadMessage] = {}
+        self.stuck: dict[str, Token] = {}  # scopes that a defect of ours keeps from being derived, until they change
+
+    def settle(self, book: Rulebook, *, stop: Callable[[], bool] = lambda: False) -> int:
+        """Derive every scope that is not up to date, until none is left or ``stop`` says so; how many steps it took.
+
+        Raises StoreUnavailable; what was committed by then stays.
+        """
+        steps = 0
+        self.adopt(book)
+        while not stop():
+            today = self._today(book)
+            scopes = self._store.dirty(book.ruleset, today, limit=_SCOPES_PER_COMMIT + len(self.stuck))
+            derived = self._derive(scopes, book, today)
+            if not derived:
+                break
+            steps += derived
+        self._ask_about_codes(book)
+        return steps
+
+    def adopt(self, book: Rulebook) -> bool:
+        """Put the rulebook into force where another is; everything is then derived again, and the trail says so."""
+        current = self._store.ruleset()
+        if current is not None and current.id == book.ruleset:
+            return False
+        with self._store.write() as tx:
+            return tx.adopt_ruleset(book.ruleset, json.loads(book.body), self._who, self._now())
+
+    def _today(self, book: Rulebook) -> date:
+        return self._now().astimezone(ZoneInfo(book.protocol.timezone)).date()
+
+    def _derive(self, scopes: Sequence[str], book: Rulebook, today: date) -> int:
+        """One step of each scope, in one commit; how many there were."""
+        version = self._store.roster_version()
+        roster = Roster(self._store.participants())
+        done = []
+        for scope in scopes:
+            snapshot = self._store.snapshot(scope, stepwise=True)
+            if self.stuck.get(scope) == snapshot.token:
+                continue
+            contexts = book.contexts(snapshot.decisions)
+            self._forget_unless((version, book.ruleset, tuple(d.id for d in snapshot.decisions)))
+            try:
+                read = [self._reading(message, scope, roster, contexts) for message in snapshot.messages]
+                rows = _rows(scope, read, roster, book, snapshot.decisions, today)
+            except Exception as error:  # one participant's trouble must not stop the others
+                self.stuck[scope] = snapshot.token
+                log.error("%s could not be derived: %s in the rules", scope, type(error).__name__)
+                continue
+            self.stuck.pop(scope, None)
+            done.append((rows, snapshot.token))
+        if done:
+            with self._store.write() as tx:
+                if tx.roster_version() == version:  # else what was matched by the old roster is not written
+                    for rows, token in done:
+                        tx.apply(rows, token, book.ruleset, today, self._who, self._now())
+        return len(done)
+
+    def _reading(self, message: Received, scope: str, roster: Roster, contexts: Mapping[str, Context]) -> ReadMessage:
+        found = self._read.get((scope, message.id))
+        if found is None:
+            found = self._read[scope, message.id] = read_message(message, scope, roster, contexts)
+        return found
+
+    def _forget_unless(self, known: object) -> None:
+        if self._known != known or len(self._read) > self._MOST_KEPT:
+            self._known = known
+            self._read.clear()
+
+    def _ask_about_codes(self, book: Rulebook) -> None:
+        """Questions about a source's codes are of all participants together."""
+        if not self._store.codes_are_dirty(book.ruleset):
+            return
+        with self._store.write() as tx:
+            items = unmapped_items(book.protocol.trial, [_unmapped(each, book.protocol) for each in tx.unmapped()])
+            tx.apply_trial_items(items, book.ruleset, self._who, self._now())
+
+
+def _unmapped(found: Unmapped, protocol: Protocol) -> UnmappedCode:
+    conditional = [row.analyte for row in protocol.loinc.get(found.code, ()) if found.code_system == LOINC]
+    suggestion = conditional[0] if conditional else suggest(protocol, found.code, found.name)
+    return UnmappedCode(
+        found.source,
+        found.code,
+        found.code_system,
+        found.name,
+        found.message_control_id,
+        found.results,
+        suggestion,
+    )
