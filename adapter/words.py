@@ -27,6 +27,7 @@ _SENTENCES = {
     "status": "{field} {code} gives its status.",
     "status_mapped": "The source's status map reads “{code}” as {as}.",
     "unknown_status": "The status “{code}” is none of table 0085's and the source's status map does not name it.",
+    "no_status": "Neither OBX-11 nor OBR-25 says what the result's status is, and the source's status map is silent.",
     # value and unit
     "wrong_specimen": "The specimen is “{specimen}”; only blood, serum or plasma count.",
     "no_result": "The laboratory says there is no result (“{text}”).",
@@ -56,7 +57,8 @@ _SENTENCES = {
     "confirmed_final": "A later report (status U) makes this preliminary result final.",
     "confirms_nothing": "The laboratory says that a result became final, but that result was never received.",
     "superseded": "Another report of the same result stands (message {by}).",
-    "taken_back": "The laboratory takes this result back.",
+    "taken_back": "The laboratory has taken this result back (message {by}).",
+    "takes_back": "The laboratory takes this result back.",
     "after_withdrawal": "Taken on or after the participant's withdrawal, or undated: excluded.",
     "after_death": "Dated on or after the participant's death: excluded.",
     "after_transplantation": "Taken on or after the participant's transplantation: excluded.",

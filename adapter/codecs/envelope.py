@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_BLANK = b"\xef\xbb\xbf\x0b\x1c \t"
+_BLANK = re.compile(rb"\A(?:\xef\xbb\xbf|[\x0b\x1c \t])+")
 # A header segment declares its delimiters: its separator, one to six of them, its separator again. Text that merely
 # begins with the letters MSH does not.
 _DECLARES = re.compile(rb"(MSH|FHS|BHS)([!-/:-@\[-`{-~])[!-/:-@\[-`{-~]{1,6}?(?:\2|\s|\Z)")
 _NAME = re.compile(rb"([A-Z][A-Z0-9]{2})[ \t]*([^ \t]?)", re.DOTALL)
+_SPECIMEN_FIRST = re.compile(rb"OUL.R2[23]")
 _ENVELOPE = {b"FHS", b"BHS", b"BTS", b"FTS"}
 _HEADER = {b"MSH", b"SFT", b"UAC"}
+_OF_AN_OBSERVATION = {b"NTE", b"PRT", b"TCD", b"SID", b"INV"}  # what follows an OBX and speaks of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +42,25 @@ class Line:
 def lines_of(raw: bytes) -> tuple[Line, ...]:
     """Every line of a payload, blank ones included; joined they are the payload again.
 
-    A line is a segment where its name is followed by the field separator of the last header segment, or by nothing.
+    A line is a segment where its name is followed by the field separator of the last header segment, or by nothing,
+    as in :func:`adapter.codecs.hl7v2.split`. Nothing before the first header segment is one. ``MSH`` with that
+    separator begins a message even where it declares no delimiters: a header that is broken is refused, never taken
+    for text of the message before it.
     """
-    found, separator = list[Line](), b"|"
+    found, separator = list[Line](), b""
     for match in _LINE.finditer(raw):
-        line = match[0].lstrip(_BLANK)
+        if not match[0]:
+            break
+        line = _BLANK.sub(b"", match[0])
         header, named = _DECLARES.match(line), _NAME.match(line)
+        name = b""
         if header:
-            separator = header[2]
-            found.append(Line(header[1], match[0]))
-        elif named and named[1] not in (b"MSH", b"FHS", b"BHS") and named[2] in (separator, b"\r", b"\n", b""):
-            found.append(Line(named[1], match[0]))
-        elif match[0]:
-            found.append(Line(b"", match[0]))
+            separator, name = header[2], header[1]
+        elif named and separator and named[2] in (separator, b"\r", b"\n", b""):
+            name = named[1]
+        if not header and name in (b"MSH", b"FHS", b"BHS") and (name != b"MSH" or line[3:4] != separator):
+            name = b""
+        found.append(Line(name, match[0]))
     return tuple(found)
 
 
@@ -84,51 +92,102 @@ def split_payload(raw: bytes) -> Payload:
 
 
 def _count(line: bytes) -> int | None:
-    line = line.strip(_BLANK + b"\r\n")
-    fields = line[4:].split(line[3:4]) if line[3:4] else []
-    return int(fields[0]) if fields and fields[0].isdigit() else None
+    stated = re.match(rb"\s*BTS[^0-9A-Za-z]([0-9]{1,9})(?![0-9])", line)
+    return int(stated[1]) if stated else None
 
 
 def keep_groups(raw: bytes, keep: Sequence[bool]) -> bytes:
-    """The header and those patient groups (from a PID to the next) that ``keep`` names, in their own bytes."""
+    """The header and those patient groups (from a PID to the next) that ``keep`` names, in their own bytes.
+
+    Text before MSH is not kept. Raises ValueError where ``keep`` is not of as many groups as the message has.
+    """
     kept, group, keeping = list[bytes](), -1, False
     for line in lines_of(raw):
         if line.name == b"PID":
             group += 1
-            keeping = keep[group]
-        if (group < 0 and _in_header(line, kept)) or (group >= 0 and keeping):
+            keeping = group < len(keep) and keep[group]
+        elif group < 0 and line.name:
+            keeping = line.name in _HEADER
+        if keeping:
             kept.append(line.raw)
+    if group + 1 != len(keep):
+        raise ValueError(f"keep is of {len(keep)} patient groups, the message has {group + 1}")
     return b"".join(kept)
 
 
-def _in_header(line: Line, kept: Sequence[bytes]) -> bool:
-    return line.name in _HEADER or (not line.name and bool(kept))
+@dataclass(slots=True)
+class _Block:
+    """A stretch of lines that stays or goes: the header, a patient, a specimen with orders after it, an order."""
+
+    kind: bytes  # PID (the header's too), SPM or ORC
+    lines: list[tuple[int, bytes]] = field(default_factory=list)  # with the number of the OBX it is of, 0 for none
+    names: set[bytes] = field(default_factory=set)
+    last: bytes = b""  # ORC, OBR, SPM or OBX
+    has_order: bool = False  # an order of this specimen stays
+
+    def without(self, keep: set[int]) -> list[bytes]:
+        """What stays of it; a specimen or an order only with an OBX that does."""
+        kept = [line for number, line in self.lines if not number or number in keep]
+        stays = self.has_order or any(number in keep for number, _ in self.lines)
+        parts_others = self.kind == b"PID" or (self.kind == b"ORC" and b"OBR" not in self.names)
+        return kept if stays or parts_others else []
 
 
 def keep_observations(raw: bytes, keep: set[int]) -> bytes:
-    """The message without the OBX (counted from one) that are not in ``keep``, their notes, and orders left empty."""
-    kept: list[bytes] = []
-    for chunk in _order_chunks(raw):
-        number_kept = [n in keep for n, _ in chunk if n]
-        if number_kept and not any(number_kept):
-            continue
-        kept += [line for n, line in chunk if not n or n in keep]
-    return b"".join(kept)
+    """The message with no OBX (counted from one) but those in ``keep``, in its own bytes.
+
+    An OBX goes with its notes and performers, an order or a specimen with the last of its OBX.
+    """
+    blocks = list(_blocks(raw))
+    specimen: _Block | None = None
+    for block in blocks:
+        if block.kind == b"PID":
+            specimen = None
+        elif block.kind == b"SPM":
+            specimen = block
+        elif specimen is not None and block.without(keep):
+            specimen.has_order = True
+    return b"".join(line for block in blocks for line in block.without(keep))
 
 
-def _order_chunks(raw: bytes) -> Iterator[list[tuple[int, bytes]]]:
-    """Lines in chunks that begin at PID, ORC or OBR; each with the number of the OBX it is of, 0 for none."""
-    chunk, count, current, last = list[tuple[int, bytes]](), 0, 0, b""
+def _blocks(raw: bytes) -> Iterator[_Block]:
+    block, count, current = _Block(b"PID"), 0, 0
+    by_event = precedes = False
     for line in lines_of(raw):
-        begins = line.name in (b"PID", b"ORC") or (line.name == b"OBR" and last != b"ORC")
-        if begins and chunk:
-            yield chunk
-            chunk = []
+        if line.name == b"MSH":
+            by_event = _SPECIMEN_FIRST.search(line.raw) is not None
+        if line.name in (b"MSH", b"PID"):
+            precedes = by_event
+        kind = _begins(line.name, block, precedes=precedes)
+        if kind:
+            yield block
+            block = _Block(kind)
+            precedes = precedes or kind == b"SPM"
         if line.name == b"OBX":
             count += 1
             current = count
-        elif line.name and line.name != b"NTE":
+        elif line.name and line.name not in _OF_AN_OBSERVATION:
             current = 0
-        chunk.append((current, line.raw))
-        last = line.name or last
-    yield chunk
+        if line.name in (b"ORC", b"OBR", b"SPM", b"OBX"):
+            block.names.add(line.name)
+            block.last = line.name
+        block.lines.append((current, line.raw))
+    yield block
+
+
+def _begins(name: bytes, block: _Block, *, precedes: bool) -> bytes | None:
+    """The kind of block that a segment begins, or None: as ``oru`` groups them, so that what stays reads as before.
+
+    ORC stands before its OBR (ORU) or, where none does, right after it (OUL). ``precedes``: specimens stand before
+    their orders.
+    """
+    before = block.names
+    if name == b"PID":
+        return b"PID"
+    if name == b"SPM" and (precedes or block.kind != b"ORC" or b"OBR" not in before):
+        return None if block.last == b"SPM" else b"SPM"
+    if name == b"ORC" and not (block.last == b"OBR" and b"ORC" not in before):
+        return b"ORC"
+    if name == b"OBR" and not (b"ORC" in before and b"OBR" not in before):
+        return b"ORC"
+    return None

@@ -86,7 +86,7 @@ def split(text: str, delimiters: Delimiters) -> tuple[Segment, ...]:
     segments = []
     for line in _joined_lines(text, delimiters.field):
         fields = line.split(delimiters.field)
-        name = fields[0]
+        name = fields[0] = line[:3]  # a line that continues a bare name is no part of it
         if name == "MSH":
             fields.insert(1, delimiters.field)
         counts[name] = counts.get(name, 0) + 1
@@ -100,7 +100,7 @@ def _joined_lines(text: str, separator: str) -> Iterator[str]:
         line = raw_line.lstrip(_BLANK)
         named = _NAME.match(line)
         if not current:
-            line = line.lstrip(_BLANK + _PADDING)
+            line = line.lstrip(_BLANK + "\ufeff")
             if line.startswith("MSH" + separator):
                 current = [line]
         elif named and named[2] in (separator, "") and (named[1] != "MSH" or line[3:4] == separator):

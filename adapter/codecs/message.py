@@ -9,8 +9,8 @@ from adapter.codecs.charset import Fault, codec_of, decode
 from adapter.codecs.header import Header, HeaderFault, read_header
 from adapter.codecs.hl7v2 import Delimiters
 
-# UTF-8's byte order mark, of files put together from files: to GB 18030 it would swallow the line's first letter.
-_LATER_BOM = re.compile(rb"(?:(?<![^\r\n])[\x0b\x1c \t]*)(?:\xef\xbb\xbf[\x0b\x1c \t]*)+")
+_BOM = b"\xef\xbb\xbf"
+_LINE_BEGINS_WITH_BOM = re.compile(rb"((?:\A|[\r\n])[\x0b\x1c \t]*)(?:\xef\xbb\xbf[\x0b\x1c \t]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +45,7 @@ def open_message(raw: bytes, default_charset: str) -> Opened | HeaderFault:
     if isinstance(header, HeaderFault):
         return header
     codec = header.charset or codec_of(default_charset) or "ascii"
-    decoded = decode(_LATER_BOM.sub(b"", raw), codec, header.alternates)
+    if _BOM in raw:  # files put together from files; in GB 18030 it would swallow the first letter of its line
+        raw = _LINE_BEGINS_WITH_BOM.sub(rb"\1", raw)
+    decoded = decode(raw, codec, header.alternates)
     return Opened(header, decoded.text, decoded.faults, unknown_charset=header.charset is None)

@@ -6,6 +6,7 @@ standing where the grammar does not expect it; OBX after SPM are results like th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,10 @@ PRECEDES_ITS_ORDERS = {"R22", "R23"}  # OUL_R22 and OUL_R23: the specimen group 
 _DEGREE = {"Y": Precision.YEAR, "L": Precision.MONTH, "D": Precision.DAY, "H": Precision.HOUR, "M": Precision.MINUTE}
 _TEXT_TYPES = {"", "ST", "TX", "FT", "NM"}
 _CODED_TYPES = {"CWE", "CE", "CNE", "CF"}
+_ENCAPSULATED_TYPES = {"ED", "RP"}
+_CODES_AND_TEXTS = (0, 1, 3, 4, 8, 9, 10)  # CWE without its systems and versions (2A.3.12)
+_DATA_TYPE = re.compile(r"[A-Z]{2,3}")
+_COMPARATOR_CHARACTERS = "<>=≤≥＜＞＝﹤﹥"
 _SHOWN_CHARACTERS = 200
 _REPLACEMENT = "\ufffd"
 
@@ -50,7 +55,7 @@ class Merge:
 class _Order:
     obr: Segment | None = None
     specimens: list[Segment] = field(default_factory=list)
-    observations: list[tuple[Segment, Segment | None]] = field(default_factory=list)
+    observations: list[tuple[Segment, list[Segment]]] = field(default_factory=list)  # OBX, specimens it stands after
 
 
 def read_results(
@@ -66,33 +71,31 @@ def read_results(
     for pid, body in _patient_groups(split(text, delimiters)):
         patient = None if pid is None else read_patient(pid, identifier_fields)
         orders = _orders(body, specimen_first=trigger_event in PRECEDES_ITS_ORDERS)
-        results = tuple(_reported(order, obx, spm, sent_at) for order in orders for obx, spm in order.observations)
+        results = tuple(_reported(order, obx, after, sent_at) for order in orders for obx, after in order.observations)
         if patient is not None or results:
             groups.append(PatientResults(patient, results))
     return tuple(groups)
 
 
 def read_merges(text: str, delimiters: Delimiters, identifier_fields: tuple[str, ...]) -> tuple[Merge, ...]:
-    """The PID and MRG pairs of an ADT^A34 or A40 (chapter 3.3.34, 3.3.40)."""
+    """The patients of an ADT^A34 or A40 (chapter 3.3.34, 3.3.40): one for each PID, with every MRG that follows it."""
     merges = []
-    pid: Segment | None = None
-    for segment in split(text, delimiters):
-        if segment.name == "PID":
-            pid = segment
-        elif segment.name == "MRG" and pid is not None:
-            merges.append(Merge(read_patient(pid, identifier_fields), Patient(_identifiers(segment, 1))))
+    for pid, body in _patient_groups(split(text, delimiters)):
+        if pid is not None:
+            prior = [i for segment in body if segment.name == "MRG" for i in _identifiers(segment, 1)]
+            merges.append(Merge(read_patient(pid, identifier_fields), _patient(prior)))
     return tuple(merges)
 
 
 def read_patient(pid: Segment, identifier_fields: tuple[str, ...]) -> Patient:
     """PID-3 (and PID-2, PID-4, PID-18 where the source needs them), PID-7 and PID-8."""
-    identifiers = tuple(i for name in identifier_fields for i in _identifiers(pid, int(name.partition("-")[2])))
-    return Patient(
-        identifiers=tuple(i for i in identifiers if _REPLACEMENT not in i.value),
-        birth_date=pid.text(7),
-        sex=pid.text(8),
-        unreadable=any(_REPLACEMENT in i.value for i in identifiers),
-    )
+    identifiers = [i for name in identifier_fields for i in _identifiers(pid, int(name.partition("-")[2]))]
+    return _patient(identifiers, birth_date=pid.text(7), sex=pid.text(8))
+
+
+def _patient(identifiers: list[PatientIdentifier], birth_date: str = "", sex: str = "") -> Patient:
+    readable = tuple(i for i in identifiers if not any(_REPLACEMENT in text for text in (i.value, *i.authorities)))
+    return Patient(readable, birth_date, sex, unreadable=len(readable) < len(identifiers))
 
 
 def _identifiers(segment: Segment, position: int) -> tuple[PatientIdentifier, ...]:
@@ -109,37 +112,49 @@ def _patient_groups(segments: tuple[Segment, ...]) -> Iterator[tuple[Segment | N
     pid: Segment | None = None
     body: list[Segment] = []
     for segment in segments:
-        if segment.name == "PID":
+        if segment.name in ("PID", "MSH"):  # whatever follows a second header is nobody's until its own PID
             yield pid, body
-            pid, body = segment, []
+            pid, body = segment if segment.name == "PID" else None, []
         else:
             body.append(segment)
     yield pid, body
 
 
 def _orders(body: list[Segment], *, specimen_first: bool) -> list[_Order]:
-    """The order groups of one patient; an OBX outside of any stands in a group without OBR."""
+    """The order groups of one patient; an OBX outside of any stands in a group without OBR.
+
+    Where the grammar puts SPM after the OBX of its order, a sender that puts one before an OBR is taken to do so from
+    there on. Specimens without an OBX or OBR between them count together.
+    """
     orders = [_Order()]
-    before: list[Segment] = []  # specimens that hold the orders after them
-    specimen: Segment | None = None
+    group: list[Segment] = []  # specimens that hold the orders after them
+    nearest: list[Segment] = []
+    last = ""
+    waiting = bare = False  # an ORC before its OBR; an OBR without one, which may follow it (OUL)
     for segment in body:
-        if segment.name == "OBR":
-            orders.append(_Order(segment, list(before)))
-            specimen = before[-1] if before else None
-        elif segment.name == "SPM":
-            specimen = segment
-            if specimen_first or orders[-1].obr is None:
-                before = [segment]
-                orders.append(_Order(None, [segment]))
-            else:
-                orders[-1].specimens.append(segment)
-        elif segment.name == "OBX":
-            orders[-1].observations.append((segment, specimen))
+        name = segment.name
+        if name == "OBR":
+            orders.append(_Order(segment, list(group)))
+            nearest, waiting, bare = group, False, not waiting
+        elif name == "ORC" and not (bare and last == "OBR"):
+            orders.append(_Order(None, list(group)))
+            nearest, waiting = group, True
+        elif name == "SPM" and (specimen_first or group or orders[-1].obr is None):
+            group = [*group, segment] if last == "SPM" else [segment]
+            orders.append(_Order(None, list(group)))
+            nearest, waiting = group, False
+        elif name == "SPM":
+            orders[-1].specimens.append(segment)
+            nearest = [*nearest, segment] if last == "SPM" else [segment]
+        elif name == "OBX":
+            orders[-1].observations.append((segment, nearest))
+        if name in ("ORC", "OBR", "SPM", "OBX"):
+            last = name
     return orders
 
 
-def _reported(order: _Order, obx: Segment, spm: Segment | None, sent_at: PartialTime | None) -> Reported:
-    specimens = [spm] if spm is not None else order.specimens
+def _reported(order: _Order, obx: Segment, after: list[Segment], sent_at: PartialTime | None) -> Reported:
+    specimens = after or order.specimens
     obr = order.obr
     return Reported(
         locator=f"OBX[{obx.number}]",
@@ -148,7 +163,7 @@ def _reported(order: _Order, obx: Segment, spm: Segment | None, sent_at: Partial
         units=_units(obx),
         status=obx.text(11),
         order_status="" if obr is None else obr.text(25),
-        sub_id=obx.field(4).strip(),
+        sub_id="" if obx.field(4).strip() == NULL else obx.field(4).strip(),
         order_number="" if obr is None else _order_number(obr),
         specimens=tuple(_specimens(specimens, obr)),
         times=tuple(_times(specimens, obr, obx)),
@@ -217,16 +232,19 @@ def _value(obx: Segment) -> ReportedValue:
     repetitions = [r for r in obx.repetitions(5) if r.strip() != NULL]
     if not repetitions:
         return ReportedValue("", "")
+    parts = obx.components(repetitions[0])
+    if kind in _ENCAPSULATED_TYPES:
+        return ReportedValue(_shown(" ".join(p for p in parts[1:4] if p)), None, f"data type {kind} holds no number")
     if len(repetitions) > 1:
         return ReportedValue(_shown("~".join(repetitions)), None, "several values in one field")
-    parts = obx.components(repetitions[0])
     if kind in _TEXT_TYPES:
         return _single(parts)
     if kind == "SN":
         return _structured(parts)
     if kind in _CODED_TYPES:
         return _coded(parts)
-    return ReportedValue(_shown(repetitions[0]), None, f"data type {kind[:8]} holds no number")
+    named = f"data type {kind}" if _DATA_TYPE.fullmatch(kind) else "a data type that HL7 does not know"
+    return ReportedValue(_shown(repetitions[0]), None, f"{named} holds no number")
 
 
 def _single(parts: tuple[str, ...]) -> ReportedValue:
@@ -242,15 +260,21 @@ def _structured(parts: tuple[str, ...]) -> ReportedValue:
     shown = _shown(" ".join(p for p in parts if p) if len(parts) > 2 else "".join(parts))
     if any(parts[2:]):
         return ReportedValue(shown, None, "a ratio or a range is not one number")
+    if all(parts[:2]) and parts[0].strip(_COMPARATOR_CHARACTERS):
+        return ReportedValue(shown, None, "SN.1 is not a comparator")
     return ReportedValue(shown, "".join(parts[:2]))
 
 
 def _coded(parts: tuple[str, ...]) -> ReportedValue:
-    stated = list(dict.fromkeys(parts[i] for i in (0, 1, 8) if i < len(parts) and parts[i]))
+    """One text where code and text say the same; else the text, if it is plainly in words ("haemolysed")."""
+    stated = list(dict.fromkeys(parts[i] for i in _CODES_AND_TEXTS if i < len(parts) and parts[i]))
     if len(stated) <= 1:
         text = stated[0] if stated else ""
         return ReportedValue(_shown(text), text)
-    return ReportedValue(_shown(stated[1]), None, "a coded value with a code and a text")
+    words = parts[1]
+    if words and not any(c.isdigit() for c in words):
+        return ReportedValue(_shown(words), words)
+    return ReportedValue(_shown(words or stated[0]), None, "a coded value with a code and a text")
 
 
 def _shown(text: str) -> str:

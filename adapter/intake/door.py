@@ -117,7 +117,7 @@ class Door:
 
     def _too_large(self, frame: Oversize, at: datetime) -> bytes | None:
         """A frame beyond the limit is refused by what its head says of it."""
-        found = read_header(frame.head, "utf-8")
+        found = read_header(frame.head, self._roster.screen(self._source).source.charset)
         self.counts["refused"] += 1
         if isinstance(found, HeaderFault):
             return acknowledge(None, refusal_of(found), at=at, control_id=_control_id())

@@ -14,7 +14,7 @@ from typing import Protocol as Shape
 from zoneinfo import ZoneInfo
 
 from adapter.codecs.ack import Refusal, is_acknowledgement, refusal_of
-from adapter.codecs.envelope import keep_groups, keep_observations, split_payload
+from adapter.codecs.envelope import keep_groups, keep_observations, lines_of, split_payload
 from adapter.codecs.header import Header, HeaderFault
 from adapter.codecs.message import Opened, open_message
 from adapter.codecs.oru import PatientResults, read_merges, read_results
@@ -90,8 +90,7 @@ class Screen:
         """Every message of a payload and whether it is a batch. A batch is taken whole or not at all."""
         parts = split_payload(payload)
         screened = [self._message(raw, received_at) for raw in parts.messages]
-        together = parts.batch or len(screened) > 1
-        failed = parts.fault or (together and any(s.refusal for s in screened))
+        failed = parts.fault or (parts.batch and any(s.refusal for s in screened))
         if failed:
             text = parts.fault or "Another message of this batch was not taken; none of it was"
             screened = [s if s.refusal else _put_back(s, text) for s in screened]
@@ -102,7 +101,7 @@ class Screen:
         if isinstance(opened, HeaderFault):
             return Screened(Fate.UNREADABLE, None, opened.text, refusal_of(opened))
         header = opened.header
-        if is_acknowledgement(header):
+        if is_acknowledgement(header, _second_segment(raw)):
             return Screened(Fate.IGNORED, header, "an acknowledgement is not answered")
         kind = (header.message_type, header.trigger_event)
         if kind not in MERGES and _listed(kind, self.ignore_types):
@@ -110,9 +109,8 @@ class Screen:
         refusal = self._refusal(header)
         if refusal is not None:
             return Screened(Fate.REFUSED, header, refusal.text, refusal)
-        notes = header.notes if header.version else (*header.notes, "MSH-12 is empty")
         found = self._merge(opened, raw) if kind in MERGES else self._results(opened, raw, received_at)
-        return replace(found, notes=notes) if found.fate == Fate.ACCEPTED else found
+        return replace(found, notes=header.notes) if found.fate == Fate.ACCEPTED else found
 
     def _refusal(self, header: Header) -> Refusal | None:
         events = TAKEN.get(header.message_type)
@@ -211,6 +209,12 @@ def _stranger(header: Header) -> Screened:
 
 def _is_withdrawn(participant: Participant) -> bool:
     return participant.ended_by == "withdrawn"
+
+
+def _second_segment(raw: bytes) -> str:
+    """The segment after MSH: an acknowledgement without MSH-9 is known by its MSA."""
+    names = [line.name for line in lines_of(raw) if line.name]
+    return names[1].decode("ascii") if len(names) > 1 else ""
 
 
 def _put_back(screened: Screened, text: str) -> Screened:

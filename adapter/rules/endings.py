@@ -49,9 +49,10 @@ def end(
     placed = {s.report.key: c for c in candidates for s in (c.stands, *c.also)}
     baseline = _baseline(candidates, infused)
     for result in stands:
+        outcome = Outcome.TAKEN_BACK if result.report.kind == "takes_back" else Outcome.SUPERSEDED
         for old in result.replaced:
-            step = Step("superseded", {"by": result.report.origin.message_control_id})
-            endings[old.key] = Ending(Outcome.SUPERSEDED, "superseded", step=step)
+            step = Step(outcome.value, {"by": result.report.origin.message_control_id})
+            endings[old.key] = Ending(outcome, outcome.value, step=step)
         for report in result.conflict:
             cell = _cell_of(result, infused, who.protocol, who.participant.study_id)
             item = item_id(who.protocol.trial, Reason.CONFLICTING_RESULTS, *cell)
@@ -84,7 +85,7 @@ def _ending(
     if report.kind == "held" and report.reason is not None:
         return _held_ending(report, report.reason, message_item_id(who.protocol.trial, report))
     if report.kind == "takes_back":
-        return Ending(Outcome.TAKEN_BACK, "takes_back", step=Step("taken_back"))
+        return Ending(Outcome.TAKEN_BACK, "takes_back", step=Step("takes_back"))
     if report.kind == "no_result":
         return Ending(Outcome.NOT_DONE, "no_result")
     assert candidate is not None and report.kind == "value"

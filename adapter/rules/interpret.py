@@ -117,9 +117,10 @@ def interpret(reported: Reported, origin: Origin, study_id: str, context: Contex
 def _normalise(
     base: Interpreted, context: Context, mapped: Mapped, time_reason: Reason | None, time_steps: tuple[Step, ...]
 ) -> Interpreted:
+    status_step = base.steps[-1]
     analyte = context.protocol.analytes[mapped.analyte or ""]
     if base.status is None:
-        return _hold(base, Reason.UNKNOWN_STATUS, "unknown_status", *time_steps)
+        return _hold(base, Reason.UNKNOWN_STATUS, status_step.rule, *time_steps)
     if base.status in (Status.TAKES_BACK, Status.CONFIRMS):
         kind: Kind = "takes_back" if base.status == Status.TAKES_BACK else "confirms"
         return replace(base, kind=kind, rule=kind, steps=(*base.steps, *time_steps))

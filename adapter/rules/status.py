@@ -43,4 +43,4 @@ def status_of(observation: str, order: str, status_map: Mapping[str, str]) -> tu
     mapped = OBX_11.get(status_map.get(sent, ""))
     if mapped is not None:
         return mapped, Step("status_mapped", {"code": sent, "as": status_map[sent]})
-    return None, Step("unknown_status", {"code": sent})
+    return None, Step("unknown_status", {"code": sent}) if sent else Step("no_status")

@@ -19,7 +19,7 @@ from adapter.store.records import (
     Verification,
 )
 from adapter.store.store import Store, Transaction
-from adapter.store.writer import Trouble, Writer
+from adapter.store.writer import RosterMoved, Trouble, Writer
 
 __all__ = [
     "CODES",
@@ -30,6 +30,7 @@ __all__ = [
     "IdentifierTaken",
     "NewMessage",
     "NotAStore",
+    "RosterMoved",
     "Ruleset",
     "SelectionVersion",
     "Snapshot",

@@ -21,6 +21,7 @@ from adapter.store.session import Reads, Writes
 
 _CHUNK = 2_000
 _BEFORE_ALL = float("-inf")
+_NO_LIMIT = 2**62
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -55,10 +56,12 @@ class AuditReads(Reads):
         return genesis(self.trial) if row is None else str(row[1])
 
     def audit_records(
-        self, *, after: int | None = None, subject: str | None = None, limit: int = 1_000
+        self, *, after: int | None = None, subject: str | None = None, limit: int | None = None
     ) -> list[AuditRecord]:
-        """Records in their order, those after sequence number ``after``, of one ``subject`` where given."""
+        """Records in their order: all, or those after sequence number ``after``, of one ``subject``, the first
+        ``limit`` of them."""
         start = _BEFORE_ALL if after is None else after
+        limit = _NO_LIMIT if limit is None else limit
         if subject is None:
             rows = self._rows(statements.AUDIT_AFTER, after=start, limit=limit)
         else:

@@ -99,11 +99,9 @@ class Writer:
     def submit(self, unit: Sequence[NewMessage], *, roster_version: int | None = None) -> Future[list[Added]]:
         """Store the messages of one frame, all or none. The result is there when they are committed durably.
 
-        With ``roster_version`` the future fails with :class:`RosterMoved` where the roster has another by then. An
-        empty unit asks for that alone.
-
         The future fails with :class:`StoreUnavailable` where they are not, and with ``ValueError`` for messages that
-        cannot be stored at all; the units that shared the commit are not touched by that.
+        cannot be stored at all; the units that shared the commit are not touched by that. With ``roster_version`` it
+        fails with :class:`RosterMoved` where the roster has another by then; an empty unit asks for that alone.
         """
         waiting = _Waiting(tuple(unit), roster_version, Future())
         with self._submitting:

@@ -225,4 +225,4 @@ def test_msh_is_not_searched_beyond_64_kib() -> None:
     header = header_of(msh().encode().split(b"\r")[0] + b"|" * 5_000_000)
     assert header.message_control_id == "M1"
     assert len(header.fields) == 21
-    assert header_of(b"MSH|^~\\&|" + b"x" * 70_000 + b"|B|C|D|20260105||ORU^R01|M1|P|2.3").message_control_id == ""
+    assert header_of(b"MSH|^~\\&|" + b"x" * 70_000 + b"|B|C|D|20260105||ORU^R01|M1|P|2.3\r").message_control_id == ""

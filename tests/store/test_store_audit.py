@@ -238,3 +238,8 @@ def test_records_are_listed_by_subject_and_after_a_place(store: Store) -> None:
     assert [record.seq for record in store.audit_records(after=2)] == [3, 4]
     assert [record.seq for record in store.audit_records(subject="step 1")] == [3]
     assert [record.seq for record in store.audit_records(limit=2)] == [1, 2]
+    fill(store, 1)
+    with store.write() as tx:
+        for n in range(1_200):
+            tx.record("counted", f"more {n}", who=WHO, at=NOON, why="many")
+    assert len(store.audit_records()) == 1_205

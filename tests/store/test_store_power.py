@@ -146,7 +146,7 @@ class Recorder:
 
 
 def recording_file_system(recorder: Recorder) -> Any:
-    class FileSystem(apsw.VFS):  # type: ignore[misc]
+    class FileSystem(apsw.VFS):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__("recording", "", maxpathname=1024)
 
@@ -221,7 +221,7 @@ def recorded_store(path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPat
     file_system = recording_file_system(recorder)
     with monkeypatch.context() as patch:
         patch.setattr(engine, "wal_is_sound", lambda version: False)
-        patch.setattr(engine.sqlite3, "connect", lambda *_, **__: Connection())
+        patch.setattr("adapter.store.engine.sqlite3.connect", lambda *_, **__: Connection())
         with Store.open(path, TRIAL, create=True) as store:
             yield store
     file_system.unregister()

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from store_samples import NOON, TRIAL, new_message, open_store
+from store_samples import NOON, TRIAL, WHO, new_message, open_store, participant
 
-from adapter.store import Added, Store, StoreMissing, StoreUnavailable, Writer, engine
+from adapter.store import Added, RosterMoved, Store, StoreMissing, StoreUnavailable, Writer, engine
 
 RETRY_SECONDS = 5.0
 
@@ -125,6 +125,32 @@ def test_a_unit_that_cannot_be_stored_fails_alone_and_whole(writer: Writer, path
     assert writer.trouble is None
     with Store.open(path, TRIAL) as store:
         assert store.verify().ok
+
+
+def test_what_was_screened_by_an_earlier_roster_is_not_stored(writer: Writer, path: Path) -> None:
+    with Store.open(path, TRIAL) as store:
+        screened_by = store.roster_version()
+        assert len(writer.submit([new_message("M1")], roster_version=screened_by).result()) == 1
+        with store.write() as tx:
+            tx.put_participant(participant(), WHO, "consent signed", NOON)
+        now = store.roster_version()
+
+    def submit() -> list[Future[list[Added]]]:
+        return [
+            writer.submit([new_message("M2")], roster_version=screened_by),
+            writer.submit([new_message("M3")], roster_version=now),
+            writer.submit([], roster_version=screened_by),
+            writer.submit([], roster_version=now),
+        ]
+
+    early, timely, early_stranger, timely_stranger = held_back(path, submit)
+    for future in (early, early_stranger):
+        with pytest.raises(RosterMoved):
+            future.result()
+    assert len(timely.result()) == 1
+    assert timely_stranger.result() == []
+    assert control_ids(path) == ["M1", "M3"]
+    assert writer.trouble is None
 
 
 def test_a_unit_cancelled_while_it_waits_is_not_stored(writer: Writer, path: Path) -> None:

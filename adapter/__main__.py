@@ -1,0 +1,5 @@
+"""``python -m adapter`` is ``lab-adapter``."""
+
+from adapter.cli import main
+
+main()
