@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,16 @@ PANEL = FIXTURES / "complete-panel.hl7"
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Iterator[DaemonRun]:
+def trial(tmp_path: Path) -> DaemonRun:
     run = DaemonRun(tmp_path / "site")
     run.run("init", str(tmp_path / "site"))
     run.run("participants", "import", str(FIXTURES / "roster.csv"))
-    yield run
+    return run
 
 
 def words(run: DaemonRun, *arguments: str, status: int) -> str:
     """What a command says on standard error when it fails, as a process of its own."""
-    done = subprocess.run(run.command(*arguments), capture_output=True, text=True)
+    done = subprocess.run(run.command(*arguments), capture_output=True, text=True, check=False)
     assert done.returncode == status, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -102,8 +101,8 @@ def test_explain_writes_nothing_and_says_each_step(trial: DaemonRun):
     assert message["outcome"] == "accepted"
     for result in message["results"]:
         assert {
-            "locator", "code", "name", "reported", "reported_unit", "status", "study_id", "outcome", "endpoint", "value",
-            "comparator", "unit", "collected_at", "visit", "reason", "steps",
+            "locator", "code", "name", "reported", "reported_unit", "status", "study_id", "outcome", "endpoint",
+            "value", "comparator", "unit", "collected_at", "visit", "reason", "steps",
         } <= result.keys()  # fmt: skip
         assert result["steps"]
     assert "OBX[1]" in trial.run("explain", str(PANEL))
@@ -219,7 +218,7 @@ def test_without_configuration_or_store_the_way_out_is_named(tmp_path: Path):
 
 def test_output_that_nobody_reads_any_more_is_no_traceback(trial: DaemonRun):
     shell = f"{sys.executable} -m adapter -c {trial.config} values --all | head -1"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
 

@@ -14,8 +14,8 @@ from trialrun import TrialRun
 
 from adapter.cli import main
 from adapter.cli.feed import document
-from adapter.codecs.message import Opened, open_message
 from adapter.codecs.envelope import split_payload
+from adapter.codecs.message import Opened, open_message
 from adapter.codecs.oru import read_results
 from adapter.model import Identifier, Participant
 from adapter.rules.windows import collection_time

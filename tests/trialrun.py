@@ -1,4 +1,4 @@
-"""A small trial in a folder, for tests of the whole way: configuration, store, roster, and a clock that stands still."""
+"""A small trial in a folder, for tests of the whole way: configuration, store, roster, a clock that stands still."""
 
 from __future__ import annotations
 
