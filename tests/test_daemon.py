@@ -266,6 +266,17 @@ def test_sighup_reads_the_mappings_again_and_what_was_held_follows(daemon: Daemo
     assert daemon.ask("review", "list") == []
 
 
+def test_mappings_changed_under_a_running_daemon_wait_for_sighup(daemon: DaemonRun):
+    daemon.send("lis", oru(code="SGPT-X^^L"))
+    daemon.settled()
+    before = daemon.ask("status")["rules"]["in_force"]
+    codes = daemon.folder / "codes.toml"
+    codes.write_text(codes.read_text() + '[[code]]\ncode = "SGPT-X"\nanalyte = "ALT"\n')
+    assert value(daemon) is None
+    said = daemon.ask("status")["rules"]
+    assert (said["in_force"], said["configured"] != before) == (before, True)
+
+
 def test_sighup_with_a_mistake_in_the_mappings_leaves_the_old_ones_in_force(daemon: DaemonRun):
     codes = daemon.folder / "codes.toml"
     good = codes.read_text()

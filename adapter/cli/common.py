@@ -21,6 +21,7 @@ import simplejson
 from adapter.config import Config, load_config
 from adapter.daemon import rulebook, utc_now
 from adapter.pipeline import Rulebook, Settler
+from adapter.pulse import read_pulse
 from adapter.store import Store
 
 DATA_IS_WRONG = 1
@@ -64,7 +65,16 @@ class Session:
             yield store
 
     def settle(self, store: Store) -> None:
-        """Bring what is derived up to date: by this command where no daemon runs, beside it where one does."""
+        """Bring what is derived up to date: by this command where no daemon runs, beside it where one does.
+
+        A daemon that runs by other rules keeps them in force until it reads the files again: two sets of rules taking
+        turns would change values to and fro.
+        """
+        in_force, running = store.ruleset(), read_pulse(self.config.store_path, self.now())["state"] == "running"
+        if running and in_force is not None and in_force.id != self.book.ruleset:
+            note = "the daemon runs by other mappings than the files hold; send it SIGHUP to take them over"
+            click.echo(f"lab-adapter: {note}", err=True)
+            return
         Settler(store, self.now, "adapter").settle(self.book)
 
 
