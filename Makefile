@@ -46,7 +46,7 @@ demo: $(VENV)/.runtime ## a whole trial's feed through the real daemon; DEMO_ARG
 	@$(BIN)/python -m adapter.demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing beyond Python and the package index
-	$(BIN)/python -m pytest -q -m "not real and not shared"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not real and not shared"
 
 test-all: $(VENV)/.dev ## also the tests on real servers: a FHIR server, PostgreSQL, a browser
 	$(BIN)/python -m pytest -q

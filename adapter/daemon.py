@@ -39,6 +39,9 @@ DRAIN_SECONDS = 20.0
 _TICK_SECONDS = 60
 _COUNTERS_SECONDS = 5
 _RETRY_SECONDS = 2.0
+_SWITCH_SECONDS = 0.0005
+_QUIET_SECONDS = 0.005
+_GIVES_WAY = 20  # times in a row: a feed that never pauses slows deriving down and does not stop it
 
 
 def utc_now() -> datetime:
@@ -104,7 +107,14 @@ class Deriver(threading.Thread):
         self._doors: Mapping[str, Door] = {}
         self._written: dict[str, Counter[str]] = {}
         self._deadline: float | None = None
+        self._seen = 0
+        self._settler: Settler | None = None
         self.trouble: str | None = None
+
+    @property
+    def stuck(self) -> list[str]:
+        """Participants that a defect of the rules keeps from being derived; their values are of before."""
+        return sorted(self._settler.stuck) if self._settler is not None else []
 
     def wake(self) -> None:
         """There is something to derive."""
@@ -141,10 +151,11 @@ class Deriver(threading.Thread):
 
     def _work(self, store: Store) -> None:
         settler = Settler(store, self._now, WHO)
+        self._settler = settler
         while True:
             self._woken.clear()
             ending = self._stopping.is_set()
-            settler.settle(self._book, stop=self._out_of_time)
+            settler.settle(self._book, stop=self._gives_way_or_ends)
             self._write_counts(store)
             if self.trouble is not None:
                 log.info("deriving goes on")
@@ -153,7 +164,14 @@ class Deriver(threading.Thread):
                 return
             self._woken.wait()
 
-    def _out_of_time(self) -> bool:
+    def _gives_way_or_ends(self) -> bool:
+        """Before each step: whoever waits for an acknowledgement goes first. True where the time for draining is up."""
+        for _ in range(_GIVES_WAY):
+            answered = sum(door.counts.total() for door in self._doors.values())
+            if answered == self._seen:
+                break
+            self._seen = answered
+            self._stopping.wait(_QUIET_SECONDS)
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def _write_counts(self, store: Store) -> None:
@@ -173,10 +191,10 @@ class Daemon:
         self._config = config
         self._now = now
         self._store = Store.open(config.store_path, config.protocol.trial)
+        self._pulse = Pulse(config.store_path, now)
         self._writer = Writer(lambda: Store.open(config.store_path, config.protocol.trial), now=now)
         self._roster = RosterInHand(self._store, config)
         self._deriver = Deriver(config, now)
-        self._pulse = Pulse(config.store_path, now)
         self._doors = {s.name: self._door(s.name) for s in config.sources}
         self._deriver.count(self._doors)
         self._listeners = [self._listener(s) for s in config.sources]
@@ -262,6 +280,7 @@ class Daemon:
             store_trouble=None if trouble is None else {"since": trouble.since.isoformat(), "cause": trouble.cause},
             reopenings=self._writer.reopenings,
             deriving=self._deriver.trouble,
+            stuck=self._deriver.stuck,
         )
         if any(door.last_message_at for door in self._doors.values()):
             self._deriver.wake()
@@ -273,5 +292,7 @@ def _fixed(source: Source) -> tuple[object, ...]:
 
 def run(path: Path | str) -> int:
     """``lab-adapter run``: the exit status. Raises ConfigError, MappingError, StoreError before anything is opened."""
+    # Each time a thread that answers waits for the one that derives it waits this long, Python's default being 5 ms.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     daemon = Daemon(load_config(path))
     return asyncio.run(daemon.run())

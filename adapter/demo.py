@@ -6,6 +6,7 @@ out can be compared with what must come out. It runs from a checkout alone.
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -52,6 +53,9 @@ class Trial:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demonstration; the exit status is 1 where the table is not what was planned."""
+    parser = argparse.ArgumentParser(prog="make demo DEMO_ARGS=", description="A whole trial through the real daemon.")
+    parser.add_argument("--exit", action="store_true", help="end by itself, as this version always does")
+    parser.parse_args(arguments)
     checkout = Path(__file__).parents[1]
     sys.path.insert(0, str(checkout))
     try:
@@ -125,7 +129,7 @@ def _print_table(table: Sequence[Mapping[str, Any]]) -> None:
         value = f"{row['comparator'] or ''}{row['value_text']}" if row["value_text"] else _MARKS.get(row["status"], "")
         mark = "~" if row["status"] == "provisional" else "*" if "outside_window" in row["flags"] else ""
         lines.setdefault((row["study_id"], row["visit"]), {})[row["endpoint"]] = value + mark
-    print("\nThe endpoint table (? in review, - missing, . pending, x not expected, ~ provisional)")
+    print("\nThe endpoint table (? in review, - missing, . pending, x not expected, ~ provisional, * outside window)")
     print_table(
         ("participant", "visit", *endpoints), [(*key, *(cells[e] for e in endpoints)) for key, cells in lines.items()]
     )
@@ -153,4 +157,7 @@ def _judge(table: Sequence[Mapping[str, Any]], truth: Sequence[Any], today: Any)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("demo: ended from the keyboard")

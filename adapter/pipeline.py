@@ -21,13 +21,13 @@ from adapter.model import Decision, Derived, Participant, Protocol, Reason, Rece
 from adapter.rules.codes import LOINC, CodeMap, decided_rows, suggest
 from adapter.rules.derive import ReadMessage, derive
 from adapter.rules.interpret import Context, Interpreted, Origin, interpret
-from adapter.rules.match import Match, Roster, contradiction
-from adapter.rules.queue import UnmappedCode, unmapped_items
+from adapter.rules.match import Roster, contradiction
+from adapter.rules.queue import Dismissals, UnmappedCode, unmapped_items
 from adapter.store import UNASSIGNED, Store, Token, Unmapped
 
 log = logging.getLogger(__name__)
 
-_SCOPES_PER_COMMIT = 16
+_SCOPES_AT_A_TIME = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _read(
         opened.header.message_at,
         context.source.identifier_fields,
     )
-    return _Reading(origin, scope, roster, context, forced).of(groups, opened)
+    return _Reading(origin, scope, received.study_ids, roster, context, forced).of(groups, opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,41 +127,51 @@ class _Reading:
 
     origin: Origin
     scope: str
+    study_ids: tuple[str, ...]  # whose the message was when it was kept
     roster: Roster
     context: Context
     forced: bool
 
     def of(self, groups: Sequence[PatientResults], opened: Opened) -> ReadMessage:
-        mine = [(g, m) for g in groups if (m := self._match(g)) is not None]
-        several = [g for g, m in mine if len(m.study_ids) > 1]
-        if self.scope == UNASSIGNED or several:
-            return self._of_several([g for g, m in mine if len(m.study_ids) > 1])
-        if not mine:  # the roster has changed since it was kept: it names this participant no longer
+        matched = [(g, self._match(g)) for g in groups]
+        several = [g for g, ids in matched if len(ids) > 1 and self.scope in (*ids, UNASSIGNED)]
+        if self.scope == UNASSIGNED:
+            return self._of_several(several)
+        shadows = self._results(several, Reason.IDENTITY_CONFLICT, "")
+        mine = [g for g, ids in matched if ids == (self.scope,)]
+        if not mine and not several:  # the roster has changed since it was kept: it names this participant no longer
+            rest = [g for g, ids in matched if not set(ids) & set(self.study_ids)]
             facts = {"rule": "message_names_nobody"}
-            return ReadMessage(self.origin, asked=Reason.IDENTITY_CONFLICT, facts=facts)
+            return self._asked(rest, Reason.IDENTITY_CONFLICT, facts) if rest else ReadMessage(self.origin)
         participant = self.roster.participants[self.scope]
-        fields = [] if self.forced else [f for g, _ in mine if (f := self._contradicts(participant, g))]
+        fields = [] if self.forced else [f for g in mine if (f := self._contradicts(participant, g))]
         if fields:
-            results = self._results([g for g, _ in mine], Reason.IDENTITY_CONFLICT, self.scope)
-            return ReadMessage(self.origin, results, Reason.IDENTITY_CONFLICT, {"field": fields[0]})
-        if opened.fault is not None:
-            results = self._results([g for g, _ in mine], Reason.UNREADABLE_MESSAGE, self.scope)
-            return ReadMessage(self.origin, results, Reason.UNREADABLE_MESSAGE, {"why": opened.fault})
-        return ReadMessage(self.origin, self._results([g for g, _ in mine], None, self.scope))
+            return self._asked(mine, Reason.IDENTITY_CONFLICT, {"field": fields[0]}, shadows)
+        if mine and opened.fault is not None:
+            return self._asked(mine, Reason.UNREADABLE_MESSAGE, {"why": opened.fault}, shadows)
+        return ReadMessage(self.origin, self._results(mine, None, self.scope), shadows=shadows)
 
-    def _match(self, group: PatientResults) -> Match | None:
-        """The match of a group that concerns this scope."""
-        if self.forced:
-            return Match((self.scope,))
-        match = self.roster.match(group.patient, self.context.source)
-        concerned = self.scope in match.study_ids or (self.scope == UNASSIGNED and len(match.study_ids) > 1)
-        return match if concerned else None
+    def _match(self, group: PatientResults) -> tuple[str, ...]:
+        return (self.scope,) if self.forced else self.roster.match(group.patient, self.context.source).study_ids
+
+    def _asked(
+        self,
+        groups: Sequence[PatientResults],
+        reason: Reason,
+        facts: Mapping[str, str],
+        shadows: tuple[Interpreted, ...] = (),
+    ) -> ReadMessage:
+        """The whole message is in question; its results are held until it is answered."""
+        results = self._results(groups, reason, self.scope)
+        return ReadMessage(self.origin, results, reason, facts, shadows)
 
     def _of_several(self, groups: Sequence[PatientResults]) -> ReadMessage:
-        results = self._results(groups, Reason.IDENTITY_CONFLICT, "")
+        """The groups that name several participants; by today's roster there may be none left."""
+        if not groups:
+            return ReadMessage(self.origin)
         facts = {"rule": "message_names_several"}
-        shadow = self.scope != UNASSIGNED
-        return ReadMessage(self.origin, results, Reason.IDENTITY_CONFLICT, facts, shadow=shadow)
+        results = self._results(groups, Reason.IDENTITY_CONFLICT, "")
+        return ReadMessage(self.origin, results, Reason.IDENTITY_CONFLICT, facts)
 
     def _results(
         self, groups: Sequence[PatientResults], trouble: Reason | None, study_id: str
@@ -192,14 +202,15 @@ class Settler:
     def settle(self, book: Rulebook, *, stop: Callable[[], bool] = lambda: False) -> int:
         """Derive every scope that is not up to date, until none is left or ``stop`` says so; how many steps it took.
 
+        ``stop`` is asked before each step, and may take its time: whoever is to go first goes then.
         Raises StoreUnavailable; what was committed by then stays.
         """
         steps = 0
         self.adopt(book)
         while not stop():
             today = self._today(book)
-            scopes = self._store.dirty(book.ruleset, today, limit=_SCOPES_PER_COMMIT + len(self.stuck))
-            derived = self._derive(scopes, book, today)
+            scopes = self._store.dirty(book.ruleset, today, limit=_SCOPES_AT_A_TIME + len(self.stuck))
+            derived = self._derive(scopes, book, today, stop)
             if not derived:
                 break
             steps += derived
@@ -217,12 +228,17 @@ class Settler:
     def _today(self, book: Rulebook) -> date:
         return self._now().astimezone(ZoneInfo(book.protocol.timezone)).date()
 
-    def _derive(self, scopes: Sequence[str], book: Rulebook, today: date) -> int:
-        """One step of each scope, in one commit; how many there were."""
+    def _derive(self, scopes: Sequence[str], book: Rulebook, today: date, stop: Callable[[], bool]) -> int:
+        """One step of each scope, each in a commit of its own: intake waits for its turn to commit between two of them.
+
+        How many there were. Where the roster changes meanwhile, the rest is left to the next round.
+        """
         version = self._store.roster_version()
         roster = Roster(self._store.participants())
-        done = []
+        done = 0
         for scope in scopes:
+            if done and stop():
+                break
             snapshot = self._store.snapshot(scope, stepwise=True)
             if self.stuck.get(scope) == snapshot.token:
                 continue
@@ -236,13 +252,12 @@ class Settler:
                 log.error("%s could not be derived: %s in the rules", scope, type(error).__name__)
                 continue
             self.stuck.pop(scope, None)
-            done.append((rows, snapshot.token))
-        if done:
+            done += 1
             with self._store.write() as tx:
-                if tx.roster_version() == version:  # else what was matched by the old roster is not written
-                    for rows, token in done:
-                        tx.apply(rows, token, book.ruleset, today, self._who, self._now())
-        return len(done)
+                if tx.roster_version() != version:  # what was matched by the old roster is not written
+                    break
+                tx.apply(rows, snapshot.token, book.ruleset, today, self._who, self._now())
+        return done
 
     def _reading(self, message: Received, scope: str, roster: Roster, contexts: Mapping[str, Context]) -> ReadMessage:
         found = self._read.get((scope, message.id))
@@ -261,6 +276,8 @@ class Settler:
             return
         with self._store.write() as tx:
             items = unmapped_items(book.protocol.trial, [_unmapped(each, book.protocol) for each in tx.unmapped()])
+            dismissals = Dismissals.of(tx.decisions())
+            items = [item for item in items if not dismissals.covers(item)]
             tx.apply_trial_items(items, book.ruleset, self._who, self._now())
 
 

@@ -5,9 +5,11 @@ A fixed number of bytes, written in place: a disk that is full still takes them.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,24 @@ _BYTES = 16 * 1024
 _STALE_SECONDS = 30
 
 
+class AnotherDaemon(Exception):
+    """A daemon works on this store already: two would answer for it, and one is enough."""
+
+
 class Pulse:
-    """Written by the daemon."""
+    """Written by the daemon, which holds the file's lock as long as it lives: there is one daemon for a store.
+
+    Raises :class:`AnotherDaemon` where another one holds it.
+    """
 
     def __init__(self, store_path: Path, now: Callable[[], datetime]) -> None:
-        self._path = pulse_path(store_path)
+        path = pulse_path(store_path)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise AnotherDaemon(f"{store_path}: another daemon works on this store; stop that one first") from None
         self._now = now
         self._started_at = now().isoformat()
 
@@ -29,17 +44,15 @@ class Pulse:
         self._write({"state": "running", "listeners": listeners, **facts})
 
     def ended(self) -> None:
-        """Say that it ended by itself."""
+        """Say that it ended by itself, and let the store go."""
         self._write({"state": "stopped", "listeners": {}})
+        os.close(self._file)
 
     def _write(self, facts: Mapping[str, Any]) -> None:
         said = {"pid": os.getpid(), "started_at": self._started_at, "beat_at": self._now().isoformat(), **facts}
         content = json.dumps(said).encode().ljust(_BYTES)
-        try:
-            with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-                file.write(content)
-        except OSError:
-            return
+        with suppress(OSError):
+            os.pwrite(self._file, content, 0)
 
 
 def pulse_path(store_path: Path) -> Path:

@@ -19,7 +19,7 @@ from adapter.intake.screen import Fate, Screen, Screened
 from adapter.model import Derived, Received, ResultRow
 from adapter.pipeline import Rulebook, derive_scope
 from adapter.rules.match import Roster
-from adapter.store import Store
+from adapter.store import Added, Store
 from adapter.words import say_step
 
 _LARGEST_FILE_BYTES = 2**30
@@ -142,7 +142,10 @@ def _tell_as_if(
         derived = derive_scope(scope, [*held, *fresh], screen.roster, book, decisions, today, forced=force)
         for report in reports:
             if report.inbox_id is not None and scope in report.screened.scopes:
-                report.results += _results(derived, copies.get(report.inbox_id) or report.inbox_id)
+                held_as = copies.get(report.inbox_id)
+                if held_as is not None:
+                    report.screened = told(report.screened, Added(held_as, True, False))
+                report.results += _results(derived, held_as or report.inbox_id)
 
 
 def _received(message: Screened, inbox_id: int, book: Rulebook, screen: Screen, at: datetime) -> Received:

@@ -176,6 +176,14 @@ def test_a_roster_with_a_column_the_format_does_not_know_is_refused(trial: Daemo
     assert "S-9" not in trial.run("participants", "list")
 
 
+def test_a_roster_without_its_header_repeats_nothing_of_a_patient(trial: DaemonRun, tmp_path: Path):
+    bad = tmp_path / "roster.csv"
+    bad.write_text("S-9,0099887,NTCGH,2026-01-05,1961-02-03,F\n")
+    said = words(trial, "participants", "import", str(bad), status=1)
+    assert "header" in said
+    assert not any(secret in said for secret in ("0099887", "1961-02-03"))
+
+
 def test_every_bad_row_of_a_roster_is_named_and_none_is_taken(trial: DaemonRun, tmp_path: Path):
     bad = tmp_path / "roster.csv"
     bad.write_text(

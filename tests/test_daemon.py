@@ -236,7 +236,7 @@ def test_a_batch_is_taken_whole_or_not_at_all(daemon: DaemonRun):
     good, bad = oru("B1"), oru("B2", patient="")
     batch = b"BHS|^~\\&|LIS|NTCGH|ADAPTER|TRIAL|2026||||B9\r" + good + bad + b"BTS|2\r"
     answers = daemon.send("lis", batch)
-    assert [a.code for a in answers] == ["AE", "AE"]
+    assert [a.code for a in answers] == ["AR", "AE"]
     assert daemon.ask("status")["inbox"]["done"] == 0
     whole = b"BHS|^~\\&|LIS|NTCGH|ADAPTER|TRIAL|2026||||B9\r" + good + oru("B3", value="36", order="A7") + b"BTS|2\r"
     raw = exchange(daemon, encode(whole), expect=1)[0]
@@ -335,6 +335,15 @@ def test_dismissing_needs_a_reason_and_closes_the_item(daemon: DaemonRun):
     assert (row["status"], row["reason"]) == ("missing", "unreadable_value")
     decided = [r for r in daemon.ask("audit", "show") if r["who"] == "nurse"]
     assert [r["why"] for r in decided] == ["typed wrong, repeated next day"]
+
+
+def test_there_is_one_daemon_for_a_store(daemon: DaemonRun):
+    done = subprocess.run(daemon.command("run"), capture_output=True, text=True, check=False)
+    assert (done.returncode, "another daemon" in done.stderr) == (1, True)
+    assert daemon.ask("status")["daemon"]["state"] == "running"
+    daemon.kill()
+    daemon.start()
+    assert one(daemon.send("lis", oru())) == "AA"
 
 
 def test_two_daemons_cannot_listen_on_one_port(daemon: DaemonRun, tmp_path_factory: pytest.TempPathFactory):

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -75,7 +75,11 @@ class Session:
             note = "the daemon runs by other mappings than the files hold; send it SIGHUP to take them over"
             click.echo(f"lab-adapter: {note}", err=True)
             return
-        Settler(store, self.now, "adapter").settle(self.book)
+        settler = Settler(store, self.now, "adapter")
+        settler.settle(self.book)
+        if settler.stuck:
+            named = ", ".join(sorted(settler.stuck))
+            click.echo(f"lab-adapter: NOT UP TO DATE, the rules failed on them; please report: {named}", err=True)
 
 
 def account() -> str:
@@ -113,8 +117,3 @@ def _width(text: str) -> int:
 def progress(items: Sequence[Any], label: str) -> Any:
     """A progress bar on standard error; silent where that is no terminal."""
     return click.progressbar(items, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
-
-
-def fields(thing: object, names: Sequence[str]) -> Mapping[str, object]:
-    """Some attributes of a record as a mapping, in that order."""
-    return {name: getattr(thing, name) for name in names}

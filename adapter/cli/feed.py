@@ -31,8 +31,8 @@ def _source(session: Session, name: str | None) -> Source:
     if name is None and len(sources) == 1:
         return next(iter(sources.values()))
     if name not in sources:
-        asked = "name one with --source" if name is None else f"there is no source {name}"
-        raise click.UsageError(f"{asked}: {', '.join(sources)}")
+        asked = "there are several sources" if name is None else f"there is no source {name}"
+        raise click.UsageError(f"{asked}; write --source with one of {', '.join(sources)}")
     return sources[name]
 
 
@@ -42,9 +42,10 @@ def _source(session: Session, name: str | None) -> Source:
 @json_option
 @pass_session
 def replay(session: Session, paths: tuple[Path, ...], source_name: str | None, as_json: bool) -> None:
-    """Feed messages, batch files or folders of them through the pipeline of the daemon.
+    """Feed files or folders through the daemon's pipeline.
 
-    Version and processing id are not asked. Exit status 1 where a message was refused or could not be read.
+    A file holds a message, several, a batch, or a capture of MLLP frames. Version and processing id are not asked.
+    Exit status 1 where a message was refused or could not be read.
     """
     source = _source(session, source_name)
     reports: list[MessageReport] = []
@@ -162,8 +163,10 @@ def send(
 ) -> None:
     """Send files over MLLP and show each acknowledgement. Exit status 1 unless all are positive."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.UsageError(f"{address} is no HOST:PORT; write 127.0.0.1:2575")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.UsageError(f"{address} is no HOST:PORT; write it as 127.0.0.1:2575")
+    if not tls and (ca or cert or key):
+        raise click.UsageError("--ca, --cert and --key need --tls; without it everything would go in the clear")
     context = _tls(ca, cert, key) if tls else None
     answers = []
     try:
@@ -190,10 +193,15 @@ def send(
 
 
 def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca)
+    if key is not None and cert is None:
+        raise click.UsageError("--key needs --cert")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise click.UsageError("--ca cannot be used; give a PEM file of certificates") from error
     try:
         if cert is not None:
             context.load_cert_chain(cert, key)
-    except (ssl.SSLError, OSError) as error:
-        raise click.UsageError(f"--cert or --key cannot be used ({type(error).__name__}); give PEM files") from error
+    except OSError as error:
+        raise click.UsageError("--cert or --key cannot be used; give PEM files that belong together") from error
     return context

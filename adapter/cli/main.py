@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -13,6 +14,7 @@ from adapter import __version__
 from adapter.cli import feed, queue, roster, service, table, trail
 from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
 from adapter.mappings import ProblemsError
+from adapter.pulse import AnotherDaemon
 from adapter.review.desk import DecisionRefused
 from adapter.review.roster import RosterError
 from adapter.store import StoreError
@@ -24,7 +26,7 @@ from adapter.store import StoreError
     "--config",
     "config_path",
     type=click.Path(path_type=Path),
-    default=lambda: os.environ.get("LAB_ADAPTER_CONFIG", "config.toml"),
+    default=lambda: os.environ.get("LAB_ADAPTER_CONFIG") or "config.toml",
     help="The configuration; default: $LAB_ADAPTER_CONFIG, then ./config.toml.",
 )
 @click.version_option(__version__, prog_name="lab-adapter")
@@ -61,19 +63,28 @@ def main(arguments: list[str] | None = None) -> None:
         cli.main(args=arguments, prog_name="lab-adapter")
     except ProblemsError as error:
         _fail(str(error), USAGE_IS_WRONG)
-    except (StoreError, RosterError, DecisionRefused) as error:
+    except (StoreError, RosterError, DecisionRefused, AnotherDaemon) as error:
         _fail(str(error), DATA_IS_WRONG)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has gone
         sys.exit(DATA_IS_WRONG)
-    except Exception as error:  # a defect of ours: say where it is, not what was being read
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else "?"
-        _fail(f"the program itself failed ({type(error).__name__} at {place}); please report this line", DATA_IS_WRONG)
+    except OSError as error:
+        if error.filename is None:
+            _fail_as_a_defect(error)
+        _fail(f"{error.filename}: {(error.strerror or type(error).__name__).lower()}", DATA_IS_WRONG)
+    except Exception as error:
+        _fail_as_a_defect(error)
 
 
-def _fail(words: str, status: int) -> None:
+def _fail_as_a_defect(error: Exception) -> NoReturn:
+    """A defect of ours: say where it is, not what was being read."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else "?"
+    _fail(f"the program itself failed ({type(error).__name__} at {place}); please report this line", DATA_IS_WRONG)
+
+
+def _fail(words: str, status: int) -> NoReturn:
     click.echo(f"lab-adapter: {words}", err=True)
     sys.exit(status)

@@ -43,6 +43,9 @@ def list_(session: Session, as_json: bool, each: bool) -> None:
 
 def print_entries(entries: list[Entry]) -> None:
     """The queue for a terminal."""
+    if not entries:
+        click.echo("nothing is open")
+        return
     heads = ("id", "reason", "participant", "source", "code", "name", "value", "n", "what happened")
     rows = [
         (e.id, e.item.reason, d["study_id"], d["source"], d["code"], d["name"], d["value_text"], e.count, e.detail)
@@ -84,7 +87,7 @@ def document(entry: Entry) -> dict[str, Any]:
 @json_option
 @pass_session
 def show(session: Session, item_id: str, as_json: bool) -> None:
-    """Show one item with the results it holds, as the laboratory sent them."""
+    """Show one item with its results, as they were sent."""
     with session.store() as store:
         entry = desk.find(store, item_id)
         wanted = {key for m in entry.members for key in m.item.results}
@@ -97,7 +100,7 @@ def show(session: Session, item_id: str, as_json: bool) -> None:
         click.echo(f"{name:<11} {'' if found[name] is None else found[name]}")
     for code in found["codes"]:
         click.echo(f"code        {code['code'] or ''} {code['name'] or ''} ({code['id']})")
-    heads = ("participant", "message", "at", "code", "name", "value", "unit", "status", "collected")
+    heads = ("participant", "message", "where", "code", "name", "value", "unit", "status", "collected")
     rows = [
         (
             r.study_id,
@@ -164,5 +167,6 @@ def resolve(
         print_json({"id": item_id, "cells": cells})
         return
     click.echo(
-        f"{item_id} is settled: {entry.count} results, {len(changed)} cells changed, {len(filled)} of them with a value"
+        f"{item_id} is settled; results held: {entry.count}, cells changed: {len(changed)}, "
+        f"of these now with a value: {len(filled)}"
     )

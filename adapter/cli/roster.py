@@ -163,11 +163,13 @@ def update(
         if identifier and authority:
             known = replace(known, identifiers=(*known.identifiers, Identifier(identifier.strip(), authority.strip())))
         with store.write() as tx:
-            tx.put_participant(known, who, why, session.now())
+            changed = tx.put_participant(known, who, why, session.now())
             if remove_identifier and authority:
-                tx.remove_identifier(study_id, Identifier(remove_identifier, authority), who, why, session.now())
+                gone = Identifier(remove_identifier.strip(), authority.strip())
+                tx.remove_identifier(study_id, gone, who, why, session.now())
+                changed = True
         session.settle(store)
-    click.echo(f"{study_id} is updated")
+    click.echo(f"{study_id} is updated" if changed else f"{study_id} is that already; nothing changed")
 
 
 @participants.command("withdraw")

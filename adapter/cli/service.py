@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from adapter.store import Store, StoreError
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @pass_session
 def init(session: Session, directory: Path) -> None:
-    """Write config.toml and the mappings into DIRECTORY (default: here) and create the store. Overwrites nothing."""
+    """Write config.toml and mappings, create the store.
+
+    In DIRECTORY, by default here. Overwrites nothing.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "config.toml"
     if target.exists():
@@ -37,14 +40,18 @@ def init(session: Session, directory: Path) -> None:
     known = config.store_path.exists()
     Store.open(config.store_path, config.protocol.trial, create=True).close()
     click.echo(f"{config.store_path} {'is there already and stays as it is' if known else 'is a new, empty store'}")
-    click.echo("Next: look through config.toml, then `lab-adapter check` and `lab-adapter participants import`.")
+    named = "lab-adapter" if directory == Path() else f"lab-adapter -c {target}"
+    click.echo(f"Next: look through {target}, then `{named} check` and `{named} participants import`.")
 
 
 @click.command()
 @click.option("--connect", is_flag=True, help="Also try the store and the ports.")
 @pass_session
 def check(session: Session, connect: bool) -> None:
-    """Validate configuration and mappings; every problem is named with file, key and what to write instead."""
+    """Validate configuration and mappings.
+
+    Every problem is named with file, key and what to write instead.
+    """
     config = session.config
     for warning in config.warnings:
         click.echo(str(warning), err=True)
@@ -78,7 +85,8 @@ def _connect(session: Session) -> Iterator[str]:
                 probe.bind((source.intake.host, source.intake.port))
             except OSError as error:
                 place = f"{source.intake.host} port {source.intake.port}"
-                yield f"source {source.name}: cannot listen on {place} ({error.strerror}); choose a free port"
+                remedy = "choose a free port and an address of this machine"
+                yield f"source {source.name}: cannot listen on {place} ({error.strerror}); {remedy}"
 
 
 @click.command()
@@ -93,19 +101,24 @@ def run(session: Session) -> None:
 @json_option
 @pass_session
 def status(session: Session, as_json: bool) -> None:
-    """Say how the inbox, the sources, the queue, the store and the daemon are."""
+    """Say how daemon, inbox, queue, store and sources are."""
     with session.store() as store:
         document = _status(session, store)
     if as_json:
         print_json(document)
         return
     inbox, said = document["inbox"], document["daemon"]
-    click.echo(f"daemon    {said['state']}" + (f", since {said['started_at']}" if said["state"] == "running" else ""))
+    click.echo(f"daemon    {_daemon(said)}")
+    rules = document["rules"]
+    if said["state"] == "running" and rules["in_force"] not in (None, rules["configured"]):
+        click.echo("          by other mappings than the files hold; SIGHUP lets it take them over")
     if said.get("store_trouble"):
         trouble = said["store_trouble"]
         click.echo(f"          NOTHING IS STORED since {trouble['since']}: {trouble['cause']}")
     if said.get("deriving"):
         click.echo(f"          deriving stands still: {said['deriving']}")
+    if said.get("stuck"):
+        click.echo(f"          NOT UP TO DATE, the rules failed on them; please report: {', '.join(said['stuck'])}")
     click.echo(f"inbox     {inbox['pending']} pending, {inbox['done']} done, {inbox['failed']} failed")
     click.echo(f"review    {document['review']['open']} open")
     described = document["store"]
@@ -116,6 +129,14 @@ def status(session: Session, as_json: bool) -> None:
         for s in document["sources"]
     ]
     print_table(("source", "kind", "last message", "counted"), rows)
+
+
+def _daemon(said: Mapping[str, Any]) -> str:
+    if said["state"] == "running":
+        return f"running, since {said['started_at']}"
+    if said["state"] == "silent":
+        return f"silent: it ended without saying so, or hangs; last heard at {said['beat_at']}"
+    return str(said["state"])
 
 
 def _status(session: Session, store: Store) -> dict[str, Any]:

@@ -38,7 +38,10 @@ _COLUMNS = (
 @click.option("--all", "supporting", is_flag=True, help="Also the supporting analytes (CREA, NA).")
 @pass_session
 def values(session: Session, as_json: bool, as_csv: bool, supporting: bool) -> None:
-    """Show the endpoint table: one row for each participant, visit and endpoint."""
+    """Show the endpoint table.
+
+    One row for each participant, visit and endpoint.
+    """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     with session.store() as store:
@@ -57,6 +60,9 @@ def values(session: Session, as_json: bool, as_csv: bool, supporting: bool) -> N
 
 def print_rows(rows: list[TableRow]) -> None:
     """The table for a terminal."""
+    if not rows:
+        click.echo("no participant is enrolled; see `lab-adapter participants import`")
+        return
     heads = ("participant", "visit", "endpoint", "status", "value", "unit", "collected", "days", "remarks")
     print_table(
         heads,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict
 
 import click
 
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json
 
 
 @click.group()
 def audit() -> None:
-    """The trail: who did what, when and why, each record chained to the one before it."""
+    """The trail: who did what, when and why.
+
+    Each record holds the hash of the one before it.
+    """
 
 
 @audit.command("show")
@@ -26,8 +31,28 @@ def show(session: Session, limit: int | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(r) for r in records])
         return
-    rows = [(r.seq, r.at, r.who, r.what, r.subject, r.old, r.new, r.why) for r in records]
-    print_table(("seq", "at", "who", "what", "subject", "old", "new", "why"), rows)
+    for r in records:
+        click.echo(f"{r.seq:>6}  {r.at}  {r.who}: {r.what}, {r.subject} ({r.why})")
+        for change in _changes(r.old, r.new):
+            click.echo(f"        {change}")
+
+
+def _changes(old: str | None, new: str | None) -> list[str]:
+    """What a record's two JSON objects say, a line each: what differs where there are both, all there is of one."""
+    was, now = (json.loads(text) if text else {} for text in (old, new))
+    lines = []
+    for name in dict.fromkeys((*was, *now)):
+        before, after = was.get(name), now.get(name)
+        if before == after or (_is_nothing(before) and _is_nothing(after)):
+            continue
+        told = (before, after) if was and now else (after if now else before,)
+        said = [json.dumps(value, ensure_ascii=False) for value in told]
+        lines.append(f"{name}: {' -> '.join(said)}")
+    return lines
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value == "" or value == []
 
 
 @audit.command("verify")
@@ -36,6 +61,8 @@ def show(session: Session, limit: int | None, as_json: bool) -> None:
 @pass_session
 def verify(session: Session, head: str | None, as_json: bool) -> None:
     """Recompute the chain: an altered, missing or inserted record is found and named."""
+    if head is not None and not re.fullmatch("[0-9a-f]{64}", head):
+        raise click.UsageError("--head is no head; it is 64 hexadecimal digits, as `audit verify` prints them")
     with session.store() as store:
         found = store.verify(head)
     if as_json:

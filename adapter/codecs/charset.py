@@ -117,7 +117,9 @@ def _with_faults(raw: bytes, codec: str) -> Decoded:
         if offset is not None:
             segment = _SEGMENT_ID.match(line)
             faults.append(Fault(number, segment[0].decode("ascii") if segment else "", offset))
-        pieces.append(_ISO_2022_ESCAPE_TEXT.sub(REPLACEMENT, line.decode(codec, "replace")))
+        body = line.rstrip(b"\r\n")  # an unfinished character would take the line's end with it
+        text = _ISO_2022_ESCAPE_TEXT.sub(REPLACEMENT, body.decode(codec, "replace"))
+        pieces.append(text + line[len(body) :].decode("ascii"))
     return Decoded("".join(pieces), codec, tuple(faults))
 
 

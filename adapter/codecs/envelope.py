@@ -16,7 +16,7 @@ _BLANK = re.compile(rb"\A(?:\xef\xbb\xbf|[\x0b\x1c \t])+")
 # begins with the letters MSH does not.
 _DECLARES = re.compile(rb"(MSH|FHS|BHS)([!-/:-@\[-`{-~])[!-/:-@\[-`{-~]{1,6}?(?:\2|\s|\Z)")
 _NAME = re.compile(rb"([A-Z][A-Z0-9]{2})[ \t]*([^ \t]?)", re.DOTALL)
-_SPECIMEN_FIRST = re.compile(rb"OUL.R2[23]")
+_OUL = re.compile(rb"OUL.R2([234])")
 _ENVELOPE = {b"FHS", b"BHS", b"BTS", b"FTS"}
 _HEADER = {b"MSH", b"SFT", b"UAC"}
 _OF_AN_OBSERVATION = {b"NTE", b"PRT", b"TCD", b"SID", b"INV"}  # what follows an OBX and speaks of it
@@ -120,17 +120,17 @@ class _Block:
     """A stretch of lines that stays or goes: the header, a patient, a specimen with orders after it, an order."""
 
     kind: bytes  # PID (the header's too), SPM or ORC
-    lines: list[tuple[int, bytes]] = field(default_factory=list)  # with the number of the OBX it is of, 0 for none
-    names: set[bytes] = field(default_factory=set)
-    last: bytes = b""  # ORC, OBR, SPM or OBX
+    lines: list[tuple[int, bytes]] = field(default_factory=list, repr=False)  # and the number of its OBX, else 0
+    last: bytes = b""  # OBR, SPM or OBX
+    has_request: bool = False  # it has an OBR
     has_order: bool = False  # an order of this specimen stays
 
     def without(self, keep: set[int]) -> list[bytes]:
         """What stays of it; a specimen or an order only with an OBX that does."""
         kept = [line for number, line in self.lines if not number or number in keep]
         stays = self.has_order or any(number in keep for number, _ in self.lines)
-        parts_others = self.kind == b"PID" or (self.kind == b"ORC" and b"OBR" not in self.names)
-        return kept if stays or parts_others else []
+        lone = self.kind == b"ORC" and not self.has_request  # an ORC astray; what follows might read otherwise
+        return kept if stays or lone or self.kind == b"PID" else []
 
 
 def keep_observations(raw: bytes, keep: set[int]) -> bytes:
@@ -152,13 +152,14 @@ def keep_observations(raw: bytes, keep: set[int]) -> bytes:
 
 def _blocks(raw: bytes) -> Iterator[_Block]:
     block, count, current = _Block(b"PID"), 0, 0
-    by_event = precedes = False
+    oul = by_event = precedes = False
     for line in lines_of(raw):
         if line.name == b"MSH":
-            by_event = _SPECIMEN_FIRST.search(line.raw) is not None
+            event = _OUL.search(line.raw)
+            oul, by_event = event is not None, event is not None and event[1] != b"4"
         if line.name in (b"MSH", b"PID"):
             precedes = by_event
-        kind = _begins(line.name, block, precedes=precedes)
+        kind = _begins(line.name, block, precedes=precedes, oul=oul)
         if kind:
             yield block
             block = _Block(kind)
@@ -168,26 +169,24 @@ def _blocks(raw: bytes) -> Iterator[_Block]:
             current = count
         elif line.name and line.name not in _OF_AN_OBSERVATION:
             current = 0
-        if line.name in (b"ORC", b"OBR", b"SPM", b"OBX"):
-            block.names.add(line.name)
+        if line.name in (b"OBR", b"SPM", b"OBX"):
             block.last = line.name
+            block.has_request = block.has_request or line.name == b"OBR"
         block.lines.append((current, line.raw))
     yield block
 
 
-def _begins(name: bytes, block: _Block, *, precedes: bool) -> bytes | None:
+def _begins(name: bytes, block: _Block, *, precedes: bool, oul: bool) -> bytes | None:
     """The kind of block that a segment begins, or None: as ``oru`` groups them, so that what stays reads as before.
 
-    ORC stands before its OBR (ORU) or, where none does, right after it (OUL). ``precedes``: specimens stand before
-    their orders.
+    ``precedes``: specimens stand before their orders. ``oul``: ORC stands after its OBR and begins nothing.
     """
-    before = block.names
     if name == b"PID":
         return b"PID"
-    if name == b"SPM" and (precedes or block.kind != b"ORC" or b"OBR" not in before):
+    if name == b"SPM" and (precedes or not block.has_request):
         return None if block.last == b"SPM" else b"SPM"
-    if name == b"ORC" and not (block.last == b"OBR" and b"ORC" not in before):
+    if name == b"ORC" and not oul:
         return b"ORC"
-    if name == b"OBR" and not (b"ORC" in before and b"OBR" not in before):
+    if name == b"OBR" and (oul or block.kind != b"ORC" or block.has_request):
         return b"ORC"
     return None

@@ -49,10 +49,10 @@ class Segment:
     def repetitions(self, position: int) -> tuple[str, ...]:
         """The repetitions of a field that are not empty, as sent."""
         text = self.field(position)
-        if not text:
-            return ()
-        parts = text.split(self.delimiters.repetition) if self.delimiters.repetition else [text]
-        return tuple(part for part in parts if part)
+        separator = self.delimiters.repetition
+        if not separator or separator not in text:
+            return (text,) if text else ()
+        return tuple(part for part in text.split(separator) if part)
 
     def text(self, position: int, component: int = 1, subcomponent: int = 1) -> str:
         """The unescaped, trimmed text of one (sub)component of the first repetition; HL7's null reads as ""."""

@@ -23,7 +23,8 @@ from adapter.model import (
     StatedTime,
 )
 
-PRECEDES_ITS_ORDERS = {"R22", "R23"}  # OUL_R22 and OUL_R23: the specimen group holds its orders (chapter 7.3.4, 7.3.5)
+OUL = {"R22", "R23", "R24"}  # there ORC stands after its OBR (chapter 7.3)
+PRECEDES_ITS_ORDERS = {"R22", "R23"}  # OUL_R22 and OUL_R23: the specimen's group holds its orders
 _DEGREE = {"Y": Precision.YEAR, "L": Precision.MONTH, "D": Precision.DAY, "H": Precision.HOUR, "M": Precision.MINUTE}
 _TEXT_TYPES = {"", "ST", "TX", "FT", "NM"}
 _CODED_TYPES = {"CWE", "CE", "CNE", "CF"}
@@ -68,13 +69,28 @@ def read_results(
     """Every patient group of one decoded message with every OBX in it, in the order sent."""
     sent_at = read_time(pick(message_at, delimiters.component, 1))
     groups = []
-    for pid, body in _patient_groups(split(text, delimiters)):
-        patient = None if pid is None else read_patient(pid, identifier_fields)
-        orders = _orders(body, specimen_first=trigger_event in PRECEDES_ITS_ORDERS)
-        results = tuple(_reported(order, obx, after, sent_at) for order in orders for obx, after in order.observations)
-        if patient is not None or results:
-            groups.append(PatientResults(patient, results))
+    for patient, body in _groups(text, delimiters, identifier_fields):
+        results = tuple(r for order in _orders(body, trigger_event) for r in _results(order, sent_at))
+        groups.append(PatientResults(patient, results))
     return tuple(groups)
+
+
+def read_patients(
+    text: str, delimiters: Delimiters, identifier_fields: tuple[str, ...] = ("PID-3",)
+) -> tuple[Patient | None, ...]:
+    """The patients of the groups that :func:`read_results` finds. Their results stay unread: those are what costs."""
+    return tuple(patient for patient, _ in _groups(text, delimiters, identifier_fields))
+
+
+def _groups(
+    text: str, delimiters: Delimiters, identifier_fields: tuple[str, ...]
+) -> Iterator[tuple[Patient | None, list[Segment]]]:
+    """The patient groups that count: those of somebody, and results before any PID."""
+    for pid, body in _patient_groups(split(text, delimiters)):
+        if pid is not None:
+            yield read_patient(pid, identifier_fields), body
+        elif any(segment.name == "OBX" for segment in body):
+            yield None, body
 
 
 def read_merges(text: str, delimiters: Delimiters, identifier_fields: tuple[str, ...]) -> tuple[Merge, ...]:
@@ -120,7 +136,7 @@ def _patient_groups(segments: tuple[Segment, ...]) -> Iterator[tuple[Segment | N
     yield pid, body
 
 
-def _orders(body: list[Segment], *, specimen_first: bool) -> list[_Order]:
+def _orders(body: list[Segment], trigger_event: str) -> list[_Order]:
     """The order groups of one patient; an OBX outside of any stands in a group without OBR.
 
     Where the grammar puts SPM after the OBX of its order, a sender that puts one before an OBR is taken to do so from
@@ -129,20 +145,18 @@ def _orders(body: list[Segment], *, specimen_first: bool) -> list[_Order]:
     orders = [_Order()]
     group: list[Segment] = []  # specimens that hold the orders after them
     nearest: list[Segment] = []
-    last = ""
-    waiting = bare = False  # an ORC before its OBR; an OBR without one, which may follow it (OUL)
+    precedes, last = trigger_event in PRECEDES_ITS_ORDERS, ""
     for segment in body:
         name = segment.name
-        if name == "OBR":
-            orders.append(_Order(segment, list(group)))
-            nearest, waiting, bare = group, False, not waiting
-        elif name == "ORC" and not (bare and last == "OBR"):
-            orders.append(_Order(None, list(group)))
-            nearest, waiting = group, True
-        elif name == "SPM" and (specimen_first or group or orders[-1].obr is None):
+        if name == "ORC" and trigger_event in OUL:
+            continue
+        if name in ("ORC", "OBR"):
+            orders.append(_Order(segment if name == "OBR" else None, list(group)))
+            nearest = group
+        elif name == "SPM" and (precedes or orders[-1].obr is None):
             group = [*group, segment] if last == "SPM" else [segment]
             orders.append(_Order(None, list(group)))
-            nearest, waiting = group, False
+            nearest, precedes = group, True
         elif name == "SPM":
             orders[-1].specimens.append(segment)
             nearest = [*nearest, segment] if last == "SPM" else [segment]
@@ -153,23 +167,31 @@ def _orders(body: list[Segment], *, specimen_first: bool) -> list[_Order]:
     return orders
 
 
-def _reported(order: _Order, obx: Segment, after: list[Segment], sent_at: PartialTime | None) -> Reported:
-    specimens = after or order.specimens
-    obr = order.obr
-    return Reported(
-        locator=f"OBX[{obx.number}]",
-        codings=_codings(obx, 3),
-        value=_value(obx),
-        units=_units(obx),
-        status=obx.text(11),
-        order_status="" if obr is None else obr.text(25),
-        sub_id="" if obx.field(4).strip() == NULL else obx.field(4).strip(),
-        order_number="" if obr is None else _order_number(obr),
-        specimens=tuple(_specimens(specimens, obr)),
-        times=tuple(_times(specimens, obr, obx)),
-        issued=None if obr is None else _time(obr, 22),
-        message_at=sent_at,
-    )
+def _results(order: _Order, sent_at: PartialTime | None) -> Iterator[Reported]:
+    obr, ordered = order.obr, tuple(_stated(order.obr, "OBR-7", 7))
+    status, number = ("", "") if obr is None else (obr.text(25), _order_number(obr))
+    issued = None if obr is None else _time(obr, 22)
+    taken: dict[tuple[int, ...], tuple[tuple[Coding, ...], tuple[StatedTime, ...]]] = {}
+    for obx, after in order.observations:
+        specimens = after or order.specimens
+        key = tuple(spm.number for spm in specimens)
+        if key not in taken:
+            taken[key] = _specimens(specimens, obr), tuple(t for s in specimens for t in _stated(s, "SPM-17", 17))
+        sub_id = obx.field(4).strip()
+        yield Reported(
+            locator=f"OBX[{obx.number}]",
+            codings=_codings(obx, 3),
+            value=_value(obx),
+            units=_units(obx),
+            status=obx.text(11),
+            order_status=status,
+            sub_id="" if sub_id == NULL else sub_id,
+            order_number=number,
+            specimens=taken[key][0],
+            times=(*taken[key][1], *ordered, *_stated(obx, "OBX-14", 14)),
+            issued=issued,
+            message_at=sent_at,
+        )
 
 
 def _codings(segment: Segment, position: int) -> tuple[Coding, ...]:
@@ -196,26 +218,19 @@ def _order_number(obr: Segment) -> str:
     return ""
 
 
-def _specimens(specimens: list[Segment], obr: Segment | None) -> Iterator[Coding]:
+def _specimens(specimens: list[Segment], obr: Segment | None) -> tuple[Coding, ...]:
     """SPM-4, else OBR-15 (a CWE in the first component, its parts as subcomponents)."""
-    stated = [coding for spm in specimens for coding in _codings(spm, 4)[:1]]
+    stated = tuple(coding for spm in specimens for coding in _codings(spm, 4)[:1])
     if stated or obr is None:
-        yield from stated
-        return
+        return stated
     code, name = obr.text(15, 1, 1), obr.text(15, 1, 2)
-    if code or name:
-        yield Coding(code, name)
+    return (Coding(code, name),) if code or name else ()
 
 
-def _times(specimens: list[Segment], obr: Segment | None, obx: Segment) -> Iterator[StatedTime]:
-    places = [(spm, "SPM-17", 17) for spm in specimens]
-    if obr is not None:
-        places.append((obr, "OBR-7", 7))
-    places.append((obx, "OBX-14", 14))
-    for segment, address, position in places:
-        text = segment.text(position)
-        if text and text.strip("0"):
-            yield StatedTime(address, text, _time(segment, position))
+def _stated(segment: Segment | None, address: str, position: int) -> Iterator[StatedTime]:
+    text = "" if segment is None else segment.text(position)
+    if segment is not None and text.strip("0"):
+        yield StatedTime(address, text, _time(segment, position))
 
 
 def _time(segment: Segment, position: int) -> PartialTime | None:
@@ -229,7 +244,7 @@ def _time(segment: Segment, position: int) -> PartialTime | None:
 
 def _value(obx: Segment) -> ReportedValue:
     kind = obx.text(2).upper()
-    repetitions = [r for r in obx.repetitions(5) if r.strip() != NULL]
+    repetitions = [r for r in obx.repetitions(5) if r.strip() not in ("", NULL)]
     if not repetitions:
         return ReportedValue("", "")
     parts = obx.components(repetitions[0])
@@ -257,12 +272,12 @@ def _single(parts: tuple[str, ...]) -> ReportedValue:
 
 def _structured(parts: tuple[str, ...]) -> ReportedValue:
     """SN (2A.3.70): comparator, number, separator, number. A ratio or a range is not one number."""
-    shown = _shown(" ".join(p for p in parts if p) if len(parts) > 2 else "".join(parts))
     if any(parts[2:]):
-        return ReportedValue(shown, None, "a ratio or a range is not one number")
-    if all(parts[:2]) and parts[0].strip(_COMPARATOR_CHARACTERS):
-        return ReportedValue(shown, None, "SN.1 is not a comparator")
-    return ReportedValue(shown, "".join(parts[:2]))
+        return ReportedValue(_shown(" ".join(p for p in parts if p)), None, "a ratio or a range is not one number")
+    text = "".join(parts[:2])
+    if len(parts) > 1 and all(parts[:2]) and parts[0].strip(_COMPARATOR_CHARACTERS):
+        return ReportedValue(_shown(text), None, "SN.1 is not a comparator")  # 5^200 is no 5200
+    return ReportedValue(_shown(text), text)
 
 
 def _coded(parts: tuple[str, ...]) -> ReportedValue:

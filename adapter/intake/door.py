@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 from typing import Protocol as Shape
 from uuid import uuid4
 
@@ -24,6 +25,8 @@ from adapter.store.records import Added, NewMessage
 from adapter.store.writer import RosterMoved, Writer
 
 _NOT_NOW = "The message could not be stored now; send it again"
+_PROCESS = uuid4().hex[:12].upper()
+_COUNTED = count()
 _SCREENINGS = 8  # a roster that changes faster than this under one message is refused for the moment
 
 
@@ -164,4 +167,5 @@ def _reply(verdict: Verdict, payload: bytes, at: datetime) -> bytes | None:
 
 
 def _control_id() -> str:
-    return uuid4().hex[:20]
+    """MSH-10 of an acknowledgement, in the 20 characters of every version: random for the process, then counted."""
+    return f"{_PROCESS}{next(_COUNTED):08X}"

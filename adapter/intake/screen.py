@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from adapter.codecs.ack import Refusal, is_acknowledgement, refusal_of
 from adapter.codecs.envelope import keep_groups, keep_observations, lines_of, split_payload
 from adapter.codecs.header import Header, HeaderFault
+from adapter.codecs.hl7v2 import split
 from adapter.codecs.message import Opened, open_message
-from adapter.codecs.oru import PatientResults, read_merges, read_results
-from adapter.model import Participant, Patient, SourceRules
+from adapter.codecs.oru import read_merges, read_patients, read_results
+from adapter.model import Patient, SourceRules
 from adapter.rules.derive import after_end
 from adapter.rules.match import Match, Roster
 from adapter.rules.windows import collection_time
@@ -30,6 +31,8 @@ TAKEN = {
     "OUL": ("R22", "R23", "R24"),
     "ADT": ("A34", "A40"),
 }
+_NO_PATIENT = "There is no PID segment"
+_UNREADABLE_PATIENT = "PID-3 holds no identifier that can be read"
 
 
 class Fate(StrEnum):
@@ -101,7 +104,7 @@ class Screen:
         if isinstance(opened, HeaderFault):
             return Screened(Fate.UNREADABLE, None, opened.text, refusal_of(opened))
         header = opened.header
-        if is_acknowledgement(header, _second_segment(raw)):
+        if is_acknowledgement(header, "" if header.message_type else _second_segment(raw)):
             return Screened(Fate.IGNORED, header, "an acknowledgement is not answered")
         kind = (header.message_type, header.trigger_event)
         if kind not in MERGES and _listed(kind, self.ignore_types):
@@ -109,6 +112,8 @@ class Screen:
         refusal = self._refusal(header)
         if refusal is not None:
             return Screened(Fate.REFUSED, header, refusal.text, refusal)
+        if opened.faults and not _same_patients(opened, raw):
+            return self._nobody(header, "A character without its end hides where a patient begins")
         found = self._merge(opened, raw) if kind in MERGES else self._results(opened, raw, received_at)
         return replace(found, notes=header.notes) if found.fate == Fate.ACCEPTED else found
 
@@ -129,58 +134,60 @@ class Screen:
 
     def _results(self, opened: Opened, raw: bytes, received_at: datetime) -> Screened:
         header = opened.header
-        groups = read_results(
-            opened.text,
-            opened.delimiters,
-            header.trigger_event,
-            header.message_at,
-            self.source.identifier_fields,
-        )
-        named = [g for g in groups if g.patient is not None]
-        matches = [self._match(g.patient) for g in named]
+        patients = read_patients(opened.text, opened.delimiters, self.source.identifier_fields)
+        named = [p for p in patients if p is not None]
+        matches = [self._match(p) for p in named]
         if self.as_participant is not None:
             return _accepted(header, raw, [Match((self.as_participant,))])
-        known = [bool(m.study_ids) for m in matches]
-        if not any(known):
+        if not any(m.study_ids for m in matches):
             if not named or any(m.nobody for m in matches):
-                return self._nobody(header, has_pid=bool(named))
+                return self._nobody(header, _UNREADABLE_PATIENT if named else _NO_PATIENT)
             return _stranger(header)
-        kept = raw if all(known) and len(named) == len(groups) else keep_groups(raw, known)
-        return self._without_the_withdrawn(_accepted(header, kept, matches), named, matches, received_at)
+        keep = [bool(m.study_ids) for m in matches]
+        left = [self._has_left(m) for m in matches]
+        theirs = self._theirs(opened, matches, received_at) if any(left) else [[] for _ in matches]
+        keep = [k and (not gone or any(group)) for k, gone, group in zip(keep, left, theirs, strict=True)]
+        if not any(keep):
+            return _stranger(header)
+        kept = raw if all(keep) and len(named) == len(patients) else keep_groups(raw, keep)
+        results = [mine for group, stays in zip(theirs, keep, strict=True) if stays for mine in group]
+        if not all(results):
+            kept = keep_observations(kept, {number for number, mine in enumerate(results, start=1) if mine})
+        return _accepted(header, kept, [m for m, stays in zip(matches, keep, strict=True) if stays])
 
-    def _without_the_withdrawn(
-        self, found: Screened, named: Sequence[PatientResults], matches: Sequence[Match], received_at: datetime
-    ) -> Screened:
-        """A withdrawn participant's results from that date on are a stranger's, undated ones too."""
-        numbers, dropped, number = set[int](), 0, 0
-        for group, match in zip(named, matches, strict=True):
-            if not match.study_ids:
-                continue
+    def _has_left(self, match: Match) -> bool:
+        """Whether a patient is a participant who has withdrawn."""
+        who = [self.roster.participants[s] for s in match.study_ids]
+        return bool(who) and all(p.ended_by == "withdrawn" for p in who)
+
+    def _theirs(self, opened: Opened, matches: Sequence[Match], received_at: datetime) -> list[list[bool]]:
+        """For each patient which of the results are a participant's: of one who has left, those from before.
+
+        From the withdrawal date on they are a stranger's, undated ones too.
+        """
+        fields, zone = self.source.identifier_fields, ZoneInfo(self.timezone)
+        header = opened.header
+        groups = read_results(opened.text, opened.delimiters, header.trigger_event, header.message_at, fields)
+        found = []
+        for group, match in zip((g for g in groups if g.patient is not None), matches, strict=True):
             who = [self.roster.participants[s] for s in match.study_ids]
-            for result in group.results:
-                number += 1
-                timing = collection_time(result, self.source, ZoneInfo(self.timezone), received_at)
-                if all(_is_withdrawn(p) and after_end(timing.collected, p) for p in who):
-                    dropped += 1
-                else:
-                    numbers.add(number)
-            if not group.results and all(_is_withdrawn(p) for p in who):
-                dropped += 1
-        if not dropped:
-            return found
-        if not numbers and found.header is not None:
-            return _stranger(found.header)
-        return replace(found, kept=keep_observations(found.kept, numbers))
+            if self._has_left(match):
+                times = [collection_time(r, self.source, zone, received_at).collected for r in group.results]
+                found.append([any(after_end(at, p) is None for p in who) for at in times])
+            else:
+                found.append([True] * len(group.results))
+        return found
 
     def _merge(self, opened: Opened, raw: bytes) -> Screened:
         header = opened.header
         merges = read_merges(opened.text, opened.delimiters, self.source.identifier_fields)
         patients: list[Patient] = [p for m in merges for p in (m.surviving, m.prior)]
         if not patients:
-            return self._nobody(header, has_pid=False)
+            return self._nobody(header, _NO_PATIENT)
         matches = [self._match(p) for p in patients]
         if not any(m.study_ids for m in matches):
-            return _stranger(header)
+            unknown = any(m.nobody for m in matches[::2])  # whom the merge leaves, that is PID
+            return self._nobody(header, _UNREADABLE_PATIENT) if unknown else _stranger(header)
         touched = [any(m.study_ids for m in matches[n : n + 2]) for n in range(0, len(matches), 2)]
         return _accepted(header, raw if all(touched) else keep_groups(raw, touched), matches)
 
@@ -189,8 +196,7 @@ class Screen:
             return Match((self.as_participant,))
         return self.roster.match(patient, self.source)
 
-    def _nobody(self, header: Header, *, has_pid: bool) -> Screened:
-        text = "PID-3 holds no identifier that can be read" if has_pid else "There is no PID segment"
+    def _nobody(self, header: Header, text: str) -> Screened:
         if self.nobody_is_fine:
             return Screened(Fate.IGNORED, header, text, nobody=True)
         return Screened(Fate.REFUSED, header, text, Refusal("error", "101", text, "PID", 1, 3), nobody=True)
@@ -207,8 +213,10 @@ def _stranger(header: Header) -> Screened:
     return Screened(Fate.STRANGER, header, "no participant's: nothing of it is kept")
 
 
-def _is_withdrawn(participant: Participant) -> bool:
-    return participant.ended_by == "withdrawn"
+def _same_patients(opened: Opened, raw: bytes) -> bool:
+    """Whether text and bytes hold as many patients: the text says whose a group is, the bytes are what is cut."""
+    in_text = sum(segment.name == "PID" for segment in split(opened.text, opened.delimiters))
+    return in_text == sum(line.name == b"PID" for line in lines_of(raw))
 
 
 def _second_segment(raw: bytes) -> str:
@@ -218,7 +226,7 @@ def _second_segment(raw: bytes) -> str:
 
 
 def _put_back(screened: Screened, text: str) -> Screened:
-    return Screened(Fate.REFUSED, screened.header, text, Refusal("error", "207", text))
+    return Screened(Fate.REFUSED, screened.header, text, Refusal("reject", "207", text))
 
 
 def _listed(kind: tuple[str, str], types: Sequence[str]) -> bool:

@@ -56,6 +56,8 @@ def _check_header(header: list[str]) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     missing = [name for name in COLUMNS if name not in header]
     wanted = "the first line is " + ",".join(COLUMNS)
+    if "study_id" not in header:  # not the header but a patient's row, perhaps: nothing of it is repeated
+        raise RosterError([RosterProblem(1, "the header is missing", wanted)])
     if unknown:
         cause = f"the format has no column {', '.join(repr(name) for name in unknown)}"
         # The study is blinded: a column nobody expected is refused rather than read over.

@@ -107,6 +107,7 @@ def standing(reports: Sequence[Interpreted], *, in_doubt: bool = False) -> Stand
     others = [r for r in reports if r.kind != "confirms"]
     if not others:
         return _lone_confirmation(confirms)
+    others = _confirmed(others, confirms)
     unbeaten = [r for r in others if not any(beats(o, r) for o in others)]
     settled = all(r in unbeaten or any(beats(u, r) for u in unbeaten) for r in others)
     if in_doubt or not unbeaten or not settled or len({_content(r) for r in unbeaten}) > 1:
@@ -114,11 +115,23 @@ def standing(reports: Sequence[Interpreted], *, in_doubt: bool = False) -> Stand
         keys = {r.key for r in asked}
         return Stands(asked[0], final=False, replaced=tuple(r for r in reports if r.key not in keys), conflict=asked)
     report = max(unbeaten, key=lambda r: (_RANK[_status(r)], _said_at(r), r.key))
-    confirmed = any(not _later(report, c) for c in confirms)
-    final = _status(report) != Status.PROVISIONAL or confirmed
-    if confirmed and _status(report) == Status.PROVISIONAL:
-        report = replace(report, steps=(*report.steps, Step("confirmed_final")))
+    final = _status(report) != Status.PROVISIONAL
     return Stands(report, final, tuple(r for r in reports if r.key != report.key))
+
+
+def _confirmed(others: Sequence[Interpreted], confirms: Sequence[Interpreted]) -> list[Interpreted]:
+    """U makes final the preliminary report that stood when it was said; a preliminary sent after it changes nothing."""
+    final: dict[str, Interpreted] = {}
+    for said in confirms:
+        before = [r for r in others if not _after(r, said)]
+        before = before or [r for r in others if compare(r.issued, said.issued) <= 0]
+        stood = [r for r in before if not any(beats(o, r) for o in before)]
+        if len({_content(r) for r in stood}) == 1:
+            for report in stood:
+                if _status(report) == Status.PROVISIONAL:
+                    steps = (*report.steps, Step("confirmed_final"))
+                    final[report.key] = replace(report, status=Status.FINAL, steps=steps)
+    return [final.get(r.key, r) for r in others]
 
 
 def _lone_confirmation(confirms: Sequence[Interpreted]) -> Stands:
@@ -140,9 +153,9 @@ def beats(a: Interpreted, b: Interpreted) -> bool:
     return rank > 0 if rank else compare(a.message_at, b.message_at) > 0
 
 
-def _later(a: Interpreted, b: Interpreted) -> bool:
-    """Whether ``a`` is known by OBR-22 to be later than ``b``: a confirmation does not reach forward."""
-    return compare(a.issued, b.issued) > 0
+def _after(a: Interpreted, b: Interpreted) -> bool:
+    """Whether ``a`` was said later than ``b``: by OBR-22 where both have it, else by MSH-7."""
+    return (compare(a.issued, b.issued) or compare(a.message_at, b.message_at)) > 0
 
 
 def _status(report: Interpreted) -> Status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from adapter.model import (
@@ -49,6 +49,34 @@ class Participation:
         ]
         return made[-1] if made else None
 
+    def may_hold(self, visit: Visit, received_at: datetime) -> bool:
+        """Whether an undated result that came then can be of a visit: its window opened by then, before the end."""
+        if self.infused_on is None:
+            return False
+        _, opens_on, _ = window(visit, self.infused_on)
+        ended_on = self.participant.ended_on
+        if ended_on is not None and ended_on <= opens_on:
+            return False
+        received_on = received_at.astimezone(ZoneInfo(self.protocol.timezone)).date()
+        return received_on + timedelta(days=1) >= opens_on
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A question that knows no visit: of one analyte or (None) of all; ``received_at`` None where it is dated."""
+
+    item: ReviewItem
+    analyte: str | None
+    received_at: datetime | None
+
+    def might_be_of(self, visit: Visit, analyte: Analyte, who: Participation) -> bool:
+        """Whether its answer could give a cell its value."""
+        return (
+            self.analyte in (None, analyte.id)
+            and self.received_at is not None
+            and who.may_hold(visit, self.received_at)
+        )
+
 
 @dataclass(slots=True)
 class Cell:
@@ -60,19 +88,16 @@ class Cell:
     near: list[Candidate] = field(default_factory=list)
     held: list[Interpreted] = field(default_factory=list)
     contested: list[Interpreted] = field(default_factory=list)
-    loose: list[ReviewItem] = field(default_factory=list)  # items that hold what might be of any visit
+    loose: list[ReviewItem] = field(default_factory=list)  # questions that know no visit and might be of this one
 
 
 def could_fall(result: Interpreted, cell: Cell, who: Participation) -> bool:
     """Whether a held result might give this cell its value: dated in the window, or undated and taken by then."""
     if cell.analyte.id not in result.could_be or who.infused_on is None:
         return False
-    _, first, _ = window(cell.visit, who.infused_on)
-    if result.collected is not None:
-        day = (result.collected.on - who.infused_on).days
-        return visit_of(day, who.protocol.visits) == cell.visit
-    received_on = result.origin.received_at.astimezone(ZoneInfo(who.protocol.timezone)).date()
-    return received_on + timedelta(days=1) >= first
+    if result.collected is None:
+        return who.may_hold(cell.visit, result.origin.received_at)
+    return visit_of((result.collected.on - who.infused_on).days, who.protocol.visits) == cell.visit
 
 
 def make_cell(
@@ -82,7 +107,7 @@ def make_cell(
     visits = who.protocol.visits
     mine = [c for c in candidates if c.report.analyte == analyte.id and c.day is not None]
     inside = [c for c in mine if visit_of(c.day or 0, visits) == visit]
-    near = [c for c in mine if near_miss(c.day or 0, visits) == visit]
+    near = [c for c in mine if not c.contested and near_miss(c.day or 0, visits) == visit]
     cell = Cell(visit, analyte, select(inside, visit), sorted(near, key=lambda c: order(c, visit)))
     cell.held = [r for r in held if could_fall(r, cell, who)]
     return cell

@@ -56,10 +56,10 @@ def is_loinc(coding: Coding) -> bool:
 def map_codes(codings: tuple[Coding, ...], codes: CodeMap, protocol: Protocol) -> Mapped:
     """The endpoint of a result's codings, or why there is none."""
     loinc = [Coding(c.code, c.name, LOINC) for c in codings if c.code and is_loinc(c)]
-    local = [c for c in codings if not is_loinc(c)]
+    local = [c for c in codings if not (c.code and is_loinc(c))]
     rows = [row for c in local if c.code and (row := codes.find(c)) is not None]
     said = {row.analyte for row in rows}
-    shown = (loinc or local or [Coding("")])[0]
+    shown = (loinc or [c for c in local if c.code] or local or [Coding("")])[0]
     if loinc:
         return _with_loinc(shown, loinc, rows, codes, protocol)
     if len(said) > 1:
@@ -82,7 +82,8 @@ def _with_loinc(shown: Coding, loinc: list[Coding], rows: list[CodeRow], codes: 
     conditional = [r for r in found if r.kind == "conditional" and r.code not in protocol.conditional_codes]
     accepted = {r.analyte for r in found if r not in conditional} | {r.analyte for r in decided if r.analyte}
     said = {row.analyte for row in rows}
-    if len(accepted) > 1:
+    denied = {row.analyte for c in loinc for row in protocol.loinc.get(c.code, ()) if row.kind == "deny"}
+    if len(accepted) > 1 or accepted & denied:
         return _conflict(shown, accepted, "loinc_codes_disagree")
     if not accepted and conditional and not decided:
         meant = conditional[0]

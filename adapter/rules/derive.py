@@ -7,9 +7,9 @@ came. Nothing vanishes: each result that was read ends in exactly one outcome, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from adapter.model import (
@@ -27,18 +27,19 @@ from adapter.model import (
     Step,
 )
 from adapter.rules.amend import Stands, amend
-from adapter.rules.cells import Cell, Participation, make_cell, settle
+from adapter.rules.cells import Loose, Participation, make_cell, settle
 from adapter.rules.endings import Ending, contested_cells, end, result_row
 from adapter.rules.interpret import Interpreted, Origin
 from adapter.rules.queue import (
     UNSCHEDULED,
     Dismissals,
     cell_item,
+    message_item_id,
     message_items,
     whole_message_item,
 )
 from adapter.rules.select import Candidate, counted_once
-from adapter.rules.windows import infusion, window
+from adapter.rules.windows import infusion
 
 RULES_VERSION = "1"  # raise it when the rules' code changes what a result becomes
 
@@ -49,15 +50,15 @@ _AFTER = {"withdrawn": "after_withdrawal", "died": "after_death", "transplanted"
 class ReadMessage:
     """One message of the inbox, its results interpreted for this participant.
 
-    ``asked`` with ``facts`` is a question about the whole message. ``shadow``: the question is asked elsewhere (the
-    message names two participants); here it only holds up cells.
+    ``asked`` with ``facts`` is a question about the whole message. ``shadows`` are results that name two participants:
+    they are asked about elsewhere, and here only hold up cells.
     """
 
     origin: Origin
     results: tuple[Interpreted, ...] = ()
     asked: Reason | None = None
     facts: Mapping[str, str] | None = None
-    shadow: bool = False
+    shadows: tuple[Interpreted, ...] = ()
     failed: bool = False
 
 
@@ -72,21 +73,20 @@ def derive(
     """All rows of one participant; ``participant`` None is for messages that name several, which give only items."""
     study_id = participant.study_id if participant is not None else ""
     who = participant if participant is not None else Participant("")
-    own = [r for m in messages if not m.shadow for r in m.results]
-    shadows = [r for m in messages if m.shadow for r in m.results]
+    own = [r for m in messages for r in m.results]
+    shadows = [r for m in messages for r in m.shadows if after_end(r.collected, who) is None]
     endings: dict[str, Ending] = {}
     kept = _excluded(own, who, endings)
     stands = amend(kept)
+    last_said = {s.report.key: s.report for s in stands}
+    own = [last_said.get(r.key, r) for r in own]
     infused = infusion(who.infused_at, ZoneInfo(protocol.timezone)) if participant is not None else None
     candidates = counted_once(_candidates(stands, infused))
     held = [s.report for s in stands if s.report.kind == "held" and not s.conflict]
-    items = _message_items(held, messages, protocol.trial, study_id)
+    items = _message_items(held, messages, protocol.trial, who)
     contested = contested_cells(stands, infused, protocol, study_id)
-    loose = [
-        cell_item(protocol.trial, Reason.CONFLICTING_RESULTS, cell, results)
-        for cell, results in contested.items()
-        if cell[1] == UNSCHEDULED
-    ]
+    loose = _loose(items, contested, messages, protocol.trial)
+    adrift = [each.item for each in loose if each.analyte is not None]
     dismissals = Dismissals.of(decisions)
     judged = Participation(
         who,
@@ -95,13 +95,12 @@ def derive(
         today,
         decisions,
         dismissals,
-        frozenset(i.id for i in (*items, *loose) if dismissals.covers(i)),
+        _dismissed((*items, *adrift), held, dismissals, protocol.trial),
         ruleset,
     )
     rows, placements, asked = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
     if participant is not None:
-        loose += [i for i in items if i.reason == Reason.UNREADABLE_MESSAGE and not i.results]
-        rows, placements, asked = _cells(candidates, [*held, *shadows], contested, loose, messages, judged)
+        rows, placements, asked = _cells(candidates, [*held, *shadows], contested, loose, judged)
     end(stands, candidates, infused, judged, endings)
     assert len(endings) == len({r.key for r in own}), "each result that was read has one outcome"
     told = [result_row(r, endings[r.key], protocol, ruleset) for r in sorted(own, key=_as_received)]
@@ -110,7 +109,7 @@ def derive(
         results=tuple(row for row in told if row.outcome != Outcome.IGNORED),
         placements=tuple(placements),
         selections=tuple(rows),
-        items=tuple(i for i in {i.id: i for i in (*items, *loose, *asked)}.values() if not dismissals.covers(i)),
+        items=tuple(i for i in {i.id: i for i in (*items, *adrift, *asked)}.values() if not dismissals.covers(i)),
         ignored=_ignored(own, endings),
         failed=frozenset(m.origin.inbox_id for m in messages if m.failed),
         steps=_steps(own, endings, placements),
@@ -160,28 +159,65 @@ def _candidates(stands: Iterable[Stands], infused: Collected | None) -> list[Can
 
 
 def _message_items(
-    held: Sequence[Interpreted], messages: Iterable[ReadMessage], trial: str, study_id: str
+    held: Sequence[Interpreted], messages: Iterable[ReadMessage], trial: str, who: Participant
 ) -> list[ReviewItem]:
     """The items of messages: for the results each reason holds, and for messages that are asked about as a whole."""
     items = {item.id: item for item in message_items(trial, held)}
+    still_held = {r.key for r in held}
     for message in messages:
-        if message.asked is not None and not message.shadow:
-            whole = whole_message_item(trial, message.asked, message.origin, study_id, **(message.facts or {}))
+        if message.asked is not None and not _answered(message, still_held, who):
+            whole = whole_message_item(trial, message.asked, message.origin, who.study_id, **(message.facts or {}))
             known = items.get(whole.id, whole)
             items[whole.id] = replace(known, detail={**known.detail, **whole.detail})
     return list(items.values())
+
+
+def _answered(message: ReadMessage, held: Collection[str], who: Participant) -> bool:
+    """Whether nothing that an unreadable message seems to say is open: all of it was replaced, or is after the end."""
+    if message.asked != Reason.UNREADABLE_MESSAGE or not message.results:
+        return False
+    counted = [r for r in message.results if after_end(r.collected, who) is None]
+    said = [r.key for r in counted if r.kind != "ignored"]
+    return not counted or (bool(said) and not any(key in held for key in said))
+
+
+def _loose(
+    items: Iterable[ReviewItem],
+    contested: Mapping[tuple[str, str, str], list[Interpreted]],
+    messages: Iterable[ReadMessage],
+    trial: str,
+) -> list[Loose]:
+    """What is asked without knowing the visit: messages that cannot be read at all, contradictions of no visit."""
+    received = {m.origin.sha256: m.origin.received_at for m in messages}
+    found = [
+        Loose(item, None, received[item.detail["sha256"]])
+        for item in items
+        if item.reason == Reason.UNREADABLE_MESSAGE and not item.results
+    ]
+    for cell, results in contested.items():
+        if cell[1] == UNSCHEDULED:
+            item = cell_item(trial, Reason.CONFLICTING_RESULTS, cell, results)
+            undated = [r.origin.received_at for r in results if r.collected is None]
+            found.append(Loose(item, cell[2], max(undated, default=None)))
+    return found
+
+
+def _dismissed(
+    items: Iterable[ReviewItem], held: Iterable[Interpreted], dismissals: Dismissals, trial: str
+) -> frozenset[str]:
+    """The questions of messages that a person dismissed. Those about codes are of all participants, and not of them."""
+    codes = {message_item_id(trial, r) for r in held if r.reason == Reason.UNMAPPED_CODE}
+    return frozenset({i.id for i in items if dismissals.covers(i)} | (codes & dismissals.named))
 
 
 def _cells(
     candidates: Sequence[Candidate],
     held: Sequence[Interpreted],
     contested: Mapping[tuple[str, str, str], list[Interpreted]],
-    loose: Sequence[ReviewItem],
-    messages: Sequence[ReadMessage],
+    loose: Sequence[Loose],
     who: Participation,
 ) -> tuple[list[SelectionRow], list[PlacementRow], list[ReviewItem]]:
     rows, placements, items = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
-    received = {m.origin.sha256: m.origin.received_at for m in messages}
     for visit in who.protocol.visits:
         for analyte in who.protocol.analytes.values():
             if analyte.derived:
@@ -189,23 +225,12 @@ def _cells(
                 continue
             cell = make_cell(visit, analyte, candidates, held, who)
             cell.contested = contested.get((who.participant.study_id, visit.id, analyte.id), [])
-            cell.loose = [i for i in loose if _might_be_of(i, cell, received, who)]
+            cell.loose = [each.item for each in loose if each.might_be_of(visit, analyte, who)]
             row, placed, asked = settle(cell, who)
             rows.append(row)
             placements += placed
             items += asked
     return rows, placements, items
-
-
-def _might_be_of(item: ReviewItem, cell: Cell, received: Mapping[str, datetime], who: Participation) -> bool:
-    """Whether an item that knows no visit might hold a value of this cell: of its endpoint, come when it had opened."""
-    if who.infused_on is None or item.endpoint not in (None, cell.analyte.id):
-        return False
-    _, opens_on, _ = window(cell.visit, who.infused_on)
-    came_at = received.get(item.detail.get("sha256", ""))
-    if came_at is None:
-        return item.endpoint is not None and item.collected_at is None
-    return came_at.astimezone(ZoneInfo(who.protocol.timezone)).date() + timedelta(days=1) >= opens_on
 
 
 def _not_computed(visit: str, endpoint: str, unit: str, who: Participation) -> SelectionRow:

@@ -94,9 +94,10 @@ def interpret(reported: Reported, origin: Origin, study_id: str, context: Contex
     base = Interpreted(
         origin, reported, study_id, mapped.code, "held", could_be=mapped.could_be, mapping=mapped.row, steps=(read,)
     )
-    if mapped.ignored is not None:
-        return replace(base, kind="ignored", rule=mapped.ignored, steps=(read, *mapped.steps))
     timing = collection_time(reported, context.source, context.zone, origin.received_at)
+    if mapped.ignored is not None:
+        steps = (read, *mapped.steps)
+        return replace(base, kind="ignored", rule=mapped.ignored, collected=timing.collected, steps=steps)
     status, status_step = status_of(reported.status, reported.order_status, context.source.status_map)
     base = replace(
         base,

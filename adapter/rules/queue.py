@@ -26,17 +26,21 @@ def evidence_of(keys: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dismissals:
-    """Items that a person dismissed, each for the evidence that was there."""
+    """Items that a person dismissed, each for the evidence that was there; a question about a code for good."""
 
     covered: frozenset[tuple[str, str]]
+    named: frozenset[str]
 
     @classmethod
     def of(cls, decisions: Iterable[Decision]) -> Dismissals:
         """The ``dismiss_item`` decisions among all decisions."""
-        return cls(frozenset((d.body["item"], d.body["evidence"]) for d in decisions if d.kind == "dismiss_item"))
+        made = [d.body for d in decisions if d.kind == "dismiss_item"]
+        return cls(frozenset((b["item"], b["evidence"]) for b in made), frozenset(b["item"] for b in made))
 
     def covers(self, item: ReviewItem) -> bool:
         """Whether this very question, on this evidence, was dismissed."""
+        if item.reason == Reason.UNMAPPED_CODE:
+            return item.id in self.named
         return (item.id, item.evidence) in self.covered
 
 

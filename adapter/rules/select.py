@@ -158,7 +158,10 @@ def why_lost(candidate: Candidate, winner: Candidate, visit: Visit) -> str:
 
 def fingerprint(*candidates: Candidate | None) -> str:
     """What a decision was made on: the results and their values. Another fingerprint, another question."""
-    parts = [
-        f"{c.report.key}={c.content[1]}{c.content[0]}{'F' if c.final else 'P'}" for c in candidates if c is not None
-    ]
+    parts = []
+    for candidate in candidates:
+        if candidate is not None:
+            sent, source = candidate.report.reported, candidate.report.origin.source
+            result = (source, sent.order_number, sent.sub_id, candidate.collected.text)
+            parts.append("\x1f".join((*result, *candidate.content, "final" if candidate.final else "provisional")))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

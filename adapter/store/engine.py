@@ -91,7 +91,11 @@ class Engine:
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """All rows of a query, fetched whole."""
         with self.reading():
-            return self._execute(sql, parameters).fetchall()
+            found = self._execute(sql, parameters)
+            try:
+                return found.fetchall()
+            except sqlite3.Error as error:  # a damaged page is met while rows are fetched
+                raise translated(error, str(self._path)) from error
 
     def run(self, sql: str, parameters: Parameters) -> int:
         """Run a statement that changes rows, within :meth:`writing`; how many it changed."""

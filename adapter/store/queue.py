@@ -42,7 +42,9 @@ class QueueReads(Reads):
             members = list(group)
             # A message of two participants gives its results to both; it was reported once.
             locations = tuple(dict.fromkeys((inbox_id, locator) for *_, inbox_id, locator, _ in members))
-            name, message_control_id = members[0][3], members[0][6]
+            # Where a code came under several names, the order of arrival does not choose among them.
+            name = min((row[3] for row in members if row[3]), default="")
+            message_control_id = members[0][6]
             found.append(Unmapped(source, code, code_system, name, len(locations), locations, message_control_id))
         return found
 

@@ -90,6 +90,28 @@ def test_u_makes_the_stored_preliminary_final_and_its_value_is_unread():
     assert stands(report("30", "P", sent=EARLY), report("99", "U", sent=LATE)) == ("captured", "30")
 
 
+def test_u_makes_final_what_stood_when_it_was_said():
+    """A preliminary sent after it does not become final by it, nor replace what did."""
+    first, later = report("30", "P", sent=EARLY), report("31", "P", sent=LATER)
+    assert stands(first, report("", "U", sent=LATE), later) == ("captured", "30")
+    assert stands(first, later, report("", "U", sent=LATER)) == ("captured", "31")
+    again = report("", "U", sent="20260203110000")
+    assert stands(first, report("", "U", sent=LATE), later, again) == ("captured", "31")
+
+
+def test_u_after_a_final_or_a_correction_changes_nothing():
+    confirmed = report("", "U", sent=LATER)
+    assert stands(report("30", "P", sent=EARLY), report("31", "F", sent=LATE), confirmed) == ("captured", "31")
+    assert stands(report("31", "C", sent=EARLY), report("30", "P", sent=LATE), confirmed) == ("captured", "31")
+
+
+def test_u_is_told_in_the_words_of_the_result_that_it_makes_final():
+    preliminary = report("30", "P", sent=EARLY)
+    derived = table(preliminary, report("", "U", sent=LATE))
+    told = derived.steps[preliminary.origin.inbox_id, preliminary.reported.locator]
+    assert "confirmed_final" in [step.rule for step in told]
+
+
 def test_u_without_any_stored_result_is_asked():
     assert reasons(table(report("99", "U"))) == ["unreadable_value"]
 

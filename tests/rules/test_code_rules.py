@@ -131,3 +131,31 @@ def test_a_suggestion_tells_names_apart_that_contain_each_other(name, analyte):
 def test_two_local_codes_that_mean_different_things_are_a_conflict():
     codes = [Coding("ALT", "", "L"), Coding("TB", "", "L")]
     assert understood(reported(codings=codes), source=LIS).reason == "code_conflict"
+
+
+def test_a_loinc_code_of_the_not_this_list_beside_one_that_is_accepted_is_a_conflict():
+    """Total bilirubin by one code, direct by the other: neither may be believed."""
+    codes = [Coding("1975-2", "", "LN"), Coding("1968-7", "", "LN")]
+    for pair in (codes, codes[::-1]):
+        held = understood(reported("12", codings=pair, unit="umol/L"))
+        assert (held.reason, held.could_be) == ("code_conflict", ("TBIL",))
+
+
+def test_two_loinc_codes_of_different_endpoints_are_a_conflict():
+    codes = [Coding("1742-6", "", "LN"), Coding("1920-8", "", "LN")]
+    assert understood(reported(codings=codes)).could_be == ("ALT", "AST")
+
+
+def test_a_loinc_code_of_another_endpoints_not_this_list_takes_nothing_away():
+    codes = [Coding("1742-6", "", "LN"), Coding("1968-7", "", "LN")]
+    assert understood(reported(codings=codes)).analyte == "ALT"
+
+
+def test_what_is_asked_is_the_code_that_can_be_mapped():
+    held = understood(reported(codings=[Coding("", "谷丙", "L"), Coding("X9", "", "99LAB")]))
+    assert (held.reason, held.code.code) == ("unmapped_code", "X9")
+
+
+def test_a_name_under_loinc_without_a_code_is_shown_to_the_coordinator():
+    held = understood(reported(code="", name="Alanine aminotransferase", system="LN"))
+    assert (held.reason, held.code.name, held.could_be) == ("unmapped_code", "Alanine aminotransferase", ("ALT",))
