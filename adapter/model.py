@@ -329,11 +329,12 @@ class Reported:
     status: str = ""  # OBX-11
     order_status: str = ""  # OBR-25
     sub_id: str = ""  # OBX-4
-    order_number: str = ""  # "filler:..." from OBR-3, else "placer:..." from OBR-2
+    order_number: str = ""  # "filler:..." from OBR-3, else "placer:..." from OBR-2; "fhir:" and the locator
     specimens: tuple[Coding, ...] = ()
     times: tuple[StatedTime, ...] = ()
-    issued: PartialTime | None = None  # OBR-22
-    message_at: PartialTime | None = None  # MSH-7
+    issued: PartialTime | None = None  # OBR-22; Observation.issued
+    message_at: PartialTime | None = None  # MSH-7; meta.lastUpdated
+    version: int | None = None  # meta.versionId, where it is a number
 
 
 # --- what is derived ----------------------------------------------------------------------------------------------

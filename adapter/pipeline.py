@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from adapter.codecs.fhir import Document, Fault, read_document
 from adapter.codecs.header import HeaderFault
-from adapter.codecs.message import Opened, open_message
+from adapter.codecs.message import open_message
 from adapter.codecs.oru import PatientResults, read_results
 from adapter.intake.screen import MERGES
 from adapter.model import Decision, Derived, Participant, Protocol, Reason, Received, SourceRules
@@ -28,6 +29,8 @@ from adapter.store import UNASSIGNED, Store, Token, Unmapped
 log = logging.getLogger(__name__)
 
 _SCOPES_AT_A_TIME = 16
+_FHIR_FIELDS = {"PID-7": "Patient.birthDate", "PID-8": "Patient.gender"}  # what HL7 v2 calls them
+_VANISHED = "the server no longer has it, and does not say that it was deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,12 @@ def _read(
         return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": why})
     if not received.raw:
         return ReadMessage(origin)  # its bytes were erased, and the trail says so
+    reading = _Reading(origin, scope, received.study_ids, roster, context, forced)
+    if received.kind == "fhir":
+        document = read_document(received.raw)
+        if isinstance(document, Fault):
+            return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": document.text})
+        return reading.of_document(document)
     opened = open_message(received.raw, context.source.charset)
     if isinstance(opened, HeaderFault):
         return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": opened.text})
@@ -118,7 +127,7 @@ def _read(
         opened.header.message_at,
         context.source.identifier_fields,
     )
-    return _Reading(origin, scope, received.study_ids, roster, context, forced).of(groups, opened)
+    return reading.of(groups, opened.fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,8 @@ class _Reading:
     context: Context
     forced: bool
 
-    def of(self, groups: Sequence[PatientResults], opened: Opened) -> ReadMessage:
+    def of(self, groups: Sequence[PatientResults], fault: str | None, contradicted: str | None = None) -> ReadMessage:
+        """``fault`` is why the message is not to be believed, ``contradicted`` the field that names another person."""
         matched = [(g, self._match(g)) for g in groups]
         several = [g for g, ids in matched if len(ids) > 1 and self.scope in (*ids, UNASSIGNED)]
         if self.scope == UNASSIGNED:
@@ -144,11 +154,11 @@ class _Reading:
             facts = {"rule": "message_names_nobody"}
             return self._asked(rest, Reason.IDENTITY_CONFLICT, facts) if rest else ReadMessage(self.origin)
         participant = self.roster.participants[self.scope]
-        fields = [] if self.forced else [f for g in mine if (f := self._contradicts(participant, g))]
-        if fields:
+        fields = [f for g in mine if (f := self._contradicts(participant, g) or contradicted)]
+        if fields and not self.forced:
             return self._asked(mine, Reason.IDENTITY_CONFLICT, {"field": fields[0]}, shadows)
-        if mine and opened.fault is not None:
-            return self._asked(mine, Reason.UNREADABLE_MESSAGE, {"why": opened.fault}, shadows)
+        if mine and fault is not None:
+            return self._asked(mine, Reason.UNREADABLE_MESSAGE, {"why": fault}, shadows)
         return ReadMessage(self.origin, self._results(mine, None, self.scope), shadows=shadows)
 
     def _match(self, group: PatientResults) -> tuple[str, ...]:
@@ -164,6 +174,38 @@ class _Reading:
         """The whole message is in question; its results are held until it is answered."""
         results = self._results(groups, reason, self.scope)
         return ReadMessage(self.origin, results, reason, facts, shadows)
+
+    def of_document(self, document: Document) -> ReadMessage:
+        """What is kept of one FHIR resource, judged for this scope."""
+        # Several Patients of the server for one participant: the first carries the results, each is matched.
+        results = [document.reported, *(() for _ in document.patients[1:])]
+        groups = [PatientResults(p, r) for p, r in zip(document.patients or (None,), results, strict=True)]
+        contradicted = None
+        if len(document.patients) > 1:
+            contradicted = "Patient.identifier, which several patients of the server carry"
+        elif document.of_another:
+            contradicted = "Observation.subject"
+        read = self.of(groups, self._fault_of(document), contradicted)
+        if read.asked is not None:
+            facts = {name: _FHIR_FIELDS.get(fact, fact) for name, fact in (read.facts or {}).items()}
+            return replace(read, facts=facts)
+        if document.replaced and not document.reported and not self.forced:
+            return ReadMessage(self.origin, asked=Reason.IDENTITY_MERGE)
+        if document.deleted:  # it says which resource is gone, and nothing of what that resource said
+            gone = [replace(r, kind="takes_back", reason=None, rule="takes_back", steps=()) for r in read.results]
+            return replace(read, results=tuple(gone))
+        return read
+
+    def _fault_of(self, document: Document) -> str | None:
+        """Why a resource is not to be believed; nothing of one that is no endpoint's whatever else is wrong with it."""
+        if document.vanished:
+            return f"{document.control_id}: {_VANISHED}"
+        if not document.faults:
+            return None
+        results = self._results([PatientResults(None, document.reported)], None, "")
+        if results and not document.code_is_in_doubt and all(r.kind == "ignored" for r in results):
+            return None
+        return document.faults[0].text
 
     def _of_several(self, groups: Sequence[PatientResults]) -> ReadMessage:
         """The groups that name several participants; by today's roster there may be none left."""

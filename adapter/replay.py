@@ -12,14 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from adapter.codecs.fhir import Document, read_document
 from adapter.codecs.message import Opened, open_message
 from adapter.codecs.mllp import Decoder, Frame
 from adapter.intake.door import new_message, told
 from adapter.intake.screen import Fate, Screen, Screened
+from adapter.intake.screen_fhir import FhirScreen, ScreenedResource, looks_like_fhir, new_resource, resource_told
 from adapter.model import Derived, Received, ResultRow
 from adapter.pipeline import Rulebook, derive_scope
 from adapter.rules.match import Roster
-from adapter.store import Added, Store
+from adapter.store import Store
+from adapter.store.records import Added, NewMessage
 from adapter.words import say_step
 
 _LARGEST_FILE_BYTES = 2**30
@@ -39,7 +42,7 @@ class MessageReport:
 
     file: str
     source: str
-    screened: Screened
+    screened: Screened | ScreenedResource
     inbox_id: int | None = None
     results: list[ResultReport] = field(default_factory=list)
     structure: tuple[str, ...] = ()
@@ -65,25 +68,42 @@ def payloads_of(content: bytes) -> list[bytes]:
     return [event.payload for event in events if isinstance(event, Frame)] or [content]
 
 
+def look_at(content: bytes, screen: Screen, at: datetime) -> list[list[Screened] | list[ScreenedResource]]:
+    """The messages of a file, HL7 v2 or FHIR by its first character, payload by payload."""
+    if looks_like_fhir(content):
+        fhir = FhirScreen(screen.source, screen.roster, screen.timezone, screen.as_participant)
+        return [fhir.look(content, at)]
+    return [screen.look(payload, at)[0] for payload in payloads_of(content)]
+
+
 def replay_file(store: Store, screen: Screen, path: Path, at: datetime) -> list[MessageReport]:
     """Store what a file holds for participants; each payload is committed whole or not at all."""
     reports = []
-    for payload in payloads_of(path.read_bytes()):
-        messages, _ = screen.look(payload, at)
+    for messages in look_at(path.read_bytes(), screen, at):
         kept = [m for m in messages if m.fate == Fate.ACCEPTED]
         added = []
         if kept:
             with store.write() as tx:
-                added = tx.add_messages([new_message(screen.source.name, m, at) for m in kept])
+                added = tx.add_messages([_new(m, screen, at) for m in kept])
         in_turn = iter(added)
         for message in messages:
             if message.fate == Fate.ACCEPTED:
                 stored = next(in_turn)
-                report = MessageReport(str(path), screen.source.name, told(message, stored), stored.inbox_id)
+                report = MessageReport(str(path), screen.source.name, _told(message, stored), stored.inbox_id)
             else:
                 report = MessageReport(str(path), screen.source.name, message)
             reports.append(report)
     return reports
+
+
+def _new(message: Screened | ScreenedResource, screen: Screen, at: datetime) -> NewMessage:
+    if isinstance(message, ScreenedResource):
+        return new_resource(screen.source.name, message, at)
+    return new_message(screen.source.name, message, at)
+
+
+def _told(message: Screened | ScreenedResource, added: Added) -> Screened | ScreenedResource:
+    return resource_told(message, added) if isinstance(message, ScreenedResource) else told(message, added)
 
 
 def tell(reports: Sequence[MessageReport], store: Store, book: Rulebook, at: datetime) -> None:
@@ -107,8 +127,8 @@ def explain_file(
     """
     screen = replace(screen, as_participant=as_participant)
     reports, new = list[MessageReport](), dict[str, list[Received]]()
-    for payload in payloads_of(path.read_bytes()):
-        for message in screen.look(payload, at)[0]:
+    for messages in look_at(path.read_bytes(), screen, at):
+        for message in messages:
             report = MessageReport(str(path), screen.source.name, message)
             if message.fate == Fate.ACCEPTED:
                 report.inbox_id = -1 - len(reports)
@@ -144,12 +164,14 @@ def _tell_as_if(
             if report.inbox_id is not None and scope in report.screened.scopes:
                 held_as = copies.get(report.inbox_id)
                 if held_as is not None:
-                    report.screened = told(report.screened, Added(held_as, True, False))
+                    report.screened = _told(report.screened, Added(held_as, True, False))
                 report.results += _results(derived, held_as or report.inbox_id)
 
 
-def _received(message: Screened, inbox_id: int, book: Rulebook, screen: Screen, at: datetime) -> Received:
-    kept = new_message(screen.source.name, message, at)
+def _received(
+    message: Screened | ScreenedResource, inbox_id: int, book: Rulebook, screen: Screen, at: datetime
+) -> Received:
+    kept = _new(message, screen, at)
     return Received(
         id=inbox_id,
         trial=book.protocol.trial,
@@ -163,7 +185,11 @@ def _received(message: Screened, inbox_id: int, book: Rulebook, screen: Screen, 
     )
 
 
-def _structure(message: Screened, screen: Screen) -> tuple[str, ...]:
+def _structure(message: Screened | ScreenedResource, screen: Screen) -> tuple[str, ...]:
+    """What the standard's own grammar has to say: hl7apy of HL7 v2, fhir.resources of FHIR."""
+    if isinstance(message, ScreenedResource):
+        document = read_document(message.kept)
+        return tuple(fault.text for fault in document.faults) if isinstance(document, Document) else ()
     from adapter.codecs.structure import structure_report  # hl7apy takes a while to load; only explain needs it
 
     opened = open_message(message.kept, screen.source.charset)

@@ -83,7 +83,7 @@ class DaemonRun:
         self._clients.clear()
 
     def ports(self) -> dict[str, int]:
-        return {s["name"]: s["port"] for s in self.ask("status")["sources"]}
+        return {s["name"]: s["port"] for s in self.ask("status")["sources"] if s["kind"] == "mllp"}
 
     def send(self, source: str, payload: bytes) -> list[Answer]:
         """One payload over a connection that stays open; the acknowledgements in its answer."""

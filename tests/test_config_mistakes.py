@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from adapter.config import ConfigError, load_config
-from adapter.config import _seconds as seconds
+from adapter.config_shapes import seconds
 
 ROOT = Path(__file__).parents[1]
 MINIMAL = """
@@ -82,7 +82,6 @@ MISTAKES = [
     ('idle_timeout = "1 hour"', f"{SOURCE}.idle_timeout", "'1 hour' is not a duration", '"1h"'),
     ("idle_timeout = 60", f"{SOURCE}.idle_timeout", "60 is not a duration", '"30s"'),
     ('frame_timeout = "0s"', f"{SOURCE}.frame_timeout", "'0s' is not a duration", "above 0"),
-    ('kind = "fhir"', f"{SOURCE}.kind", '"fhir", reading from a FHIR server, is not in this version', "remove this"),
     ('kind = "folder"', f"{SOURCE}.kind", '"folder", watching a folder, is not in this version', "remove this"),
     ('kind = "mlp"', f"{SOURCE}.kind", '"mlp" is not known', 'write "mllp"?'),
     ("[web]\nport = 8765", "web", "the coordinator's page is not in this version", "remove the section [web]"),
@@ -209,7 +208,7 @@ def test_everything_wrong_is_told_at_once_in_the_mappings_too(write: Write) -> N
     with pytest.raises(ConfigError) as raised:
         load_config(path)
     places = {p.place for p in raised.value.problems}
-    assert places == {"web", "trial.zone", "log.level", "source[1].port", "source[3].kind"}
+    assert places == {"web", "trial.zone", "log.level", "source[1].port", "source[3].identifier_system"}
     path.write_text(path.read_text("utf-8").replace('zone = "UTC"', ""), "utf-8")
     (path.parent / "b.toml").write_text('[[code]]\ncode = "X"\n', "utf-8")
     loinc = path.parent / "mappings/loinc.toml"

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from adapter import __version__
-from adapter.cli import feed, queue, roster, service, table, trail
+from adapter.cli import feed, poll, queue, roster, service, table, trail
 from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
 from adapter.mappings import ProblemsError
 from adapter.pulse import AnotherDaemon
@@ -48,6 +48,7 @@ for command in (
     feed.replay,
     feed.explain,
     feed.send,
+    poll.poll,
     queue.review,
     table.values,
     trail.audit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import click
 from adapter import daemon
 from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
 from adapter.config import load_config, shipped
+from adapter.config_fhir import FhirIntake
+from adapter.config_mllp import MllpIntake
 from adapter.pulse import read_pulse
-from adapter.store import Store, StoreError
+from adapter.store import PollRecord, Store, StoreError
 
 
 @click.command()
@@ -45,7 +48,7 @@ def init(session: Session, directory: Path) -> None:
 
 
 @click.command()
-@click.option("--connect", is_flag=True, help="Also try the store and the ports.")
+@click.option("--connect", is_flag=True, help="Also try the store, the ports and the servers.")
 @pass_session
 def check(session: Session, connect: bool) -> None:
     """Validate configuration and mappings.
@@ -67,7 +70,7 @@ def check(session: Session, connect: bool) -> None:
 
 
 def _connect(session: Session) -> Iterator[str]:
-    """What cannot be reached: the store, the ports that the daemon would listen on."""
+    """What cannot be reached: the store, the ports that the daemon would listen on, the servers it would ask."""
     config = session.config
     try:
         with session.store() as store:
@@ -76,17 +79,33 @@ def _connect(session: Session) -> Iterator[str]:
         yield str(error)
     running = read_pulse(config.store_path, session.now())["state"] == "running"
     for source in config.sources:
-        if running or source.intake.port == 0:
-            continue
-        family = socket.AF_INET6 if ":" in source.intake.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((source.intake.host, source.intake.port))
-            except OSError as error:
-                place = f"{source.intake.host} port {source.intake.port}"
-                remedy = "choose a free port and an address of this machine"
-                yield f"source {source.name}: cannot listen on {place} ({error.strerror}); {remedy}"
+        if source.mllp is not None and source.mllp.port != 0 and not running:
+            yield from _cannot_listen(source.name, source.mllp)
+        if source.fhir is not None:
+            yield from _cannot_ask(source.name, source.fhir)
+
+
+def _cannot_listen(name: str, intake: MllpIntake) -> Iterator[str]:
+    family = socket.AF_INET6 if ":" in intake.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((intake.host, intake.port))
+        except OSError as error:
+            place = f"{intake.host} port {intake.port}"
+            yield f"source {name}: cannot listen on {place} ({error.strerror}); choose a free port"
+
+
+def _cannot_ask(name: str, intake: FhirIntake) -> Iterator[str]:
+    """Whether the secret is where it should be and the server says what it is; nobody is asked for."""
+    from adapter.intake.fhir_client import FhirClient, FhirError
+    from adapter.intake.poll_endpoint import endpoint_of
+
+    try:
+        with FhirClient(endpoint_of(name, intake)) as client:
+            client.capability()
+    except FhirError as error:
+        yield f"source {name}: {error}"
 
 
 @click.command()
@@ -129,6 +148,14 @@ def status(session: Session, as_json: bool) -> None:
         for s in document["sources"]
     ]
     print_table(("source", "kind", "last message", "counted"), rows)
+    polled = [s for s in document["sources"] if s["kind"] == "fhir"]
+    if polled:
+        names = ("name", "last_success_at", "lag_seconds", "watermark", "next_run_at")
+        heads = ("polled", "last success", "lag (s)", "watermark", "next run")
+        print_table(heads, [[s[name] for name in names] for s in polled])
+    for s in polled:
+        if s["last_error"]:
+            click.echo(f"source {s['name']}: {s['last_error']}")
 
 
 def _daemon(said: Mapping[str, Any]) -> str:
@@ -142,21 +169,20 @@ def _daemon(said: Mapping[str, Any]) -> str:
 def _status(session: Session, store: Store) -> dict[str, Any]:
     config = session.config
     pulse = read_pulse(config.store_path, session.now())
-    listeners = pulse.pop("listeners", {})
+    listeners, pollers = pulse.pop("listeners", {}), pulse.pop("pollers", {})
     sources = []
     for source in config.sources:
         counted = store.counters(source.name)
-        sources.append(
-            {
-                "name": source.name,
-                "kind": source.kind,
-                "host": source.intake.host,
-                "port": listeners.get(source.name, {}).get("port", source.intake.port),
-                "last_message_at": counted.last_message_at,
-                "counts": dict(counted.counts),
-                "connections": listeners.get(source.name),
-            }
-        )
+        found: dict[str, Any] = {"name": source.name, "kind": source.kind}
+        if source.mllp is not None:
+            found["host"] = source.mllp.host
+            found["port"] = listeners.get(source.name, {}).get("port", source.mllp.port)
+            found["connections"] = listeners.get(source.name)
+        if source.fhir is not None:
+            found["base_url"] = source.fhir.base_url
+            found |= _polls(store.poll_record(source.name), pollers.get(source.name, {}), session.now())
+        found |= {"last_message_at": counted.last_message_at, "counts": dict(counted.counts)}
+        sources.append(found)
     current = store.ruleset()
     return {
         "trial": config.protocol.trial,
@@ -171,4 +197,19 @@ def _status(session: Session, store: Store) -> dict[str, Any]:
             "adopted_at": current.adopted_at if current is not None else None,
         },
         "audit": {"head": store.head()},
+    }
+
+
+def _polls(record: PollRecord, said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """How far a source has been asked: what the store knows, and what the running daemon says of the next poll."""
+    success = record.last_success_at
+    lag = None if success is None else max(0, int((now - datetime.fromisoformat(success)).total_seconds()))
+    return {
+        "last_poll_at": record.last_poll_at,
+        "last_success_at": success,
+        "lag_seconds": lag,
+        "watermark": record.watermark,
+        "next_run_at": said.get("next_run_at"),
+        "polling": said.get("polling", False),
+        "last_error": said.get("trouble") or record.last_error,
     }

@@ -1,19 +1,22 @@
 """Which report of a result stands (trial.md section 6). Never the order of arrival: a function of the set of reports.
 
-Two reports compare by OBR-22 where both have it, else by status (D, W over C over F over P), within one status by
-MSH-7. Comparing pair by pair is not always transitive (one report without OBR-22 between two with it), so a report
-stands only if nothing beats it and everything else is beaten by what is unbeaten; anything less is asked.
+Of one FHIR resource the higher version stands, whatever it says. Else two reports compare by OBR-22 where both have it,
+else by status (D, W over C over F over P), within one status by MSH-7. Comparing pair by pair is not always transitive
+(one report without OBR-22 between two with it), so a report stands only if nothing beats it and everything else is
+beaten by what is unbeaten; anything less is asked.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from adapter.model import Reason, Status, Step
-from adapter.rules.interpret import Interpreted
+from adapter.rules.interpret import Interpreted, Origin
+from adapter.rules.status import FHIR
 from adapter.rules.windows import compare
 
 _RANK = {
@@ -26,6 +29,10 @@ _RANK = {
 }
 # Holds in which it is not even known whose, what or which kind of report this is: such a report replaces nothing.
 _APART = {Reason.IDENTITY_CONFLICT, Reason.UNKNOWN_STATUS, Reason.CODE_CONFLICT, Reason.UNMAPPED_CODE}
+# A resource is named by its id, so that of these the code need not be known.
+_RESOURCE_APART = {Reason.IDENTITY_CONFLICT, Reason.UNKNOWN_STATUS}
+_RESOURCE = "fhir:"  # how the order number of a FHIR result begins; the resource and its component follow
+_VERSION_ID = re.compile(r"([A-Z][A-Za-z]+/[^/]+)/_history/([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,92 @@ def amend(reports: Iterable[Interpreted]) -> list[Stands]:
     return sorted(apart, key=lambda s: s.report.key)
 
 
+@dataclass(frozen=True, slots=True)
+class NewerVersion:
+    """What replaces an older version of a FHIR resource: its message, and whether it takes the resource back."""
+
+    message_control_id: str
+    takes_back: bool
+
+
+def replaced_versions(reports: Iterable[Interpreted], unread: Iterable[Origin] = ()) -> Mapping[str, NewerVersion]:
+    """The reports, by their keys, of FHIR resources of which a higher version came (trial.md section 6).
+
+    The version is that of the whole resource: a higher one replaces what it no longer holds, and replaces where it is
+    itself held, unmapped, no endpoint or (``unread``) not even readable. A deletion that names no version replaces what
+    was not updated after it.
+    """
+    resources = defaultdict[tuple[str, str], list[Interpreted]](list)
+    highest: dict[tuple[str, str], tuple[int, NewerVersion]] = {}
+    for report in sorted(reports, key=lambda r: r.key):
+        if report.reported.order_number.startswith(_RESOURCE):
+            resource = (report.origin.source, report.reported.order_number.removeprefix(_RESOURCE).partition("#")[0])
+            resources[resource].append(report)
+            if report.reported.version is not None:
+                newer = NewerVersion(report.origin.message_control_id, _takes_back(report))
+                _note(highest, resource, report.reported.version, newer)
+    for origin in unread:
+        named = _VERSION_ID.fullmatch(origin.message_control_id)
+        if named is not None:
+            newer = NewerVersion(origin.message_control_id, takes_back=False)
+            _note(highest, (origin.source, named[1]), int(named[2]), newer)
+    found: dict[str, NewerVersion] = {}
+    for resource, versions in resources.items():
+        found |= _replaced_in(versions, highest.get(resource))
+    return found
+
+
+def _note(
+    highest: dict[tuple[str, str], tuple[int, NewerVersion]], resource: tuple[str, str], version: int, by: NewerVersion
+) -> None:
+    if resource not in highest or highest[resource][0] < version:
+        highest[resource] = (version, by)
+
+
+def _replaced_in(versions: Sequence[Interpreted], highest: tuple[int, NewerVersion] | None) -> dict[str, NewerVersion]:
+    found = {}
+    for report in versions:
+        version = report.reported.version
+        if highest is not None and version is not None and version < highest[0]:
+            found[report.key] = highest[1]
+    left = [r for r in versions if r.key not in found]
+    for deletion in (r for r in left if _is_deletion(r)):
+        others = [r for r in left if not _is_deletion(r)]
+        later = [
+            r for r in others if deletion.reported.version is None and compare(r.message_at, deletion.message_at) > 0
+        ]
+        if later:  # it was made anew after it had been deleted
+            found[deletion.key] = NewerVersion(later[0].origin.message_control_id, takes_back=False)
+        replaced = [r for r in others if r not in later]
+        found |= {r.key: NewerVersion(deletion.origin.message_control_id, takes_back=True) for r in replaced}
+    return found
+
+
+def _is_deletion(report: Interpreted) -> bool:
+    """Whether a report says that its resource was deleted: it takes back and names nothing that was measured."""
+    return _takes_back(report) and not report.reported.codings
+
+
+def _takes_back(report: Interpreted) -> bool:
+    return FHIR.get(report.reported.status) == Status.TAKES_BACK
+
+
 def _stands_apart(report: Interpreted) -> bool:
+    if _is_of_resource(report):
+        return report.reason in _RESOURCE_APART
     if report.reason == Reason.WRONG_SPECIMEN:  # another specimen is another result, unless it corrects this one
         return report.status != Status.CORRECTED
     return report.analyte is None or report.reason in _APART
 
 
 def same_result_key(report: Interpreted) -> Hashable:
-    """Source, participant, order number, analyte and OBX-4; without an order number the collection time."""
+    """Source, participant, order number, analyte and OBX-4; without an order number the collection time.
+
+    In FHIR the resource and component, whatever was measured.
+    """
     sent = report.reported
+    if _is_of_resource(report):
+        return (report.origin.source, report.study_id, sent.order_number)
     what = (report.origin.source, report.study_id, report.analyte, sent.sub_id)
     if sent.order_number:
         return (*what, sent.order_number)
@@ -81,7 +165,7 @@ def by_date(group: Sequence[Interpreted]) -> tuple[list[list[Interpreted]], list
     stands for several dates, one that has none of those dates. A report without a date is of the one result there is.
     """
     dates = sorted({r.collected.on for r in group if r.collected and not _follows(r)})
-    if len(dates) <= 1:
+    if len(dates) <= 1 or _is_of_resource(group[0]):  # a resource's id is never used again
         return [list(group)], []
     clusters: dict[date | None, list[Interpreted]] = {d: [] for d in dates}
     loose, undated = list[Interpreted](), list[list[Interpreted]]()
@@ -94,6 +178,10 @@ def by_date(group: Sequence[Interpreted]) -> tuple[list[list[Interpreted]], list
         else:
             undated.append([report])
     return [*clusters.values(), *undated], loose
+
+
+def _is_of_resource(report: Interpreted) -> bool:
+    return report.reported.order_number.startswith(_RESOURCE)
 
 
 def _follows(report: Interpreted) -> bool:
@@ -136,7 +224,7 @@ def _confirmed(others: Sequence[Interpreted], confirms: Sequence[Interpreted]) -
 
 def _lone_confirmation(confirms: Sequence[Interpreted]) -> Stands:
     """U without any stored report: a final value exists that was never sent to us; a person should know."""
-    last = max(confirms, key=lambda r: (_said_at(r), r.key))
+    last = max(confirms, key=lambda r: (_said_at(r), r.collected.text if r.collected else "", r.key))
     step = Step("confirms_nothing")
     held = replace(
         last, kind="held", reason=Reason.UNREADABLE_VALUE, rule="confirms_nothing", steps=(*last.steps, step)

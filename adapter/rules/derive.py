@@ -26,7 +26,7 @@ from adapter.model import (
     Status,
     Step,
 )
-from adapter.rules.amend import Stands, amend
+from adapter.rules.amend import Stands, amend, replaced_versions
 from adapter.rules.cells import Loose, Participation, make_cell, settle
 from adapter.rules.endings import Ending, contested_cells, end, result_row
 from adapter.rules.interpret import Interpreted, Origin
@@ -76,7 +76,7 @@ def derive(
     own = [r for m in messages for r in m.results]
     shadows = [r for m in messages for r in m.shadows if after_end(r.collected, who) is None]
     endings: dict[str, Ending] = {}
-    kept = _excluded(own, who, endings)
+    kept = _excluded(_newest(own, messages, endings), who, endings)
     stands = amend(kept)
     last_said = {s.report.key: s.report for s in stands}
     own = [last_said.get(r.key, r) for r in own]
@@ -119,6 +119,21 @@ def derive(
 
 def _as_received(result: Interpreted) -> tuple[int, str]:
     return result.origin.inbox_id, result.key
+
+
+def _newest(
+    own: Sequence[Interpreted], messages: Iterable[ReadMessage], endings: dict[str, Ending]
+) -> list[Interpreted]:
+    """Older versions of a FHIR resource end here, before it is asked what the newest says; the rest goes on."""
+    unread = [m.origin for m in messages if m.asked == Reason.UNREADABLE_MESSAGE and not m.results]
+    newer = replaced_versions(own, unread)
+    for result in own:
+        by = newer.get(result.key)
+        if by is not None and result.kind != "ignored":
+            outcome = Outcome.TAKEN_BACK if by.takes_back else Outcome.SUPERSEDED
+            step = Step(outcome.value, {"by": by.message_control_id})
+            endings[result.key] = Ending(outcome, outcome.value, step=step)
+    return [result for result in own if result.key not in endings]
 
 
 def _excluded(own: Iterable[Interpreted], who: Participant, endings: dict[str, Ending]) -> list[Interpreted]:

@@ -44,6 +44,34 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class PollState:
+    """How far a polled source has been asked for one participant.
+
+    ``question`` is the fingerprint of what was asked, ``asked_from`` the first day of it. Everything that the server
+    updated up to ``watermark`` is stored. Instants are ISO 8601 in UTC.
+    """
+
+    question: str
+    patient: str | None = field(default=None, repr=False)  # the reference, such as Patient/12
+    asked_from: str | None = None
+    watermark: str | None = None
+    last_sweep_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PollRecord:
+    """When a source was last polled and last answered everything, and what went wrong since; ISO 8601, UTC.
+
+    ``watermark`` is the earliest of its participants': up to there everybody's results are stored.
+    """
+
+    last_poll_at: str | None = None
+    last_success_at: str | None = None
+    last_error: str | None = None
+    watermark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ruleset:
     """A version of mappings and rules that was adopted, and when (ISO 8601, UTC)."""
 

@@ -250,6 +250,29 @@ CREATE TABLE review_items (
 );
 CREATE INDEX review_items_open ON review_items (trial, opened_at) WHERE state = 'open'"""
 
+# A patient's reference is the server's own number and no identifier of the roster; still it stands in no other table.
+_POLLS = """
+CREATE TABLE poll_states (
+    trial TEXT NOT NULL,
+    source TEXT NOT NULL,
+    study_id TEXT NOT NULL,
+    question TEXT NOT NULL,
+    patient TEXT,
+    asked_from TEXT,
+    watermark TEXT,
+    last_sweep_at TEXT,
+    PRIMARY KEY (trial, source, study_id),
+    FOREIGN KEY (trial, study_id) REFERENCES participants
+);
+CREATE TABLE polls (
+    trial TEXT NOT NULL REFERENCES trials,
+    source TEXT NOT NULL,
+    last_poll_at TEXT NOT NULL,
+    last_success_at TEXT,
+    last_error TEXT,
+    PRIMARY KEY (trial, source)
+)"""
+
 _ONLY_ADDED = """
 CREATE TRIGGER {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -274,7 +297,13 @@ def _first_tables(database: Database) -> None:
     database.execute(_AUDIT_ONLY_GROWS)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables,)
+def _poll_tables(database: Database) -> None:
+    """How far each polled source has been asked."""
+    for statement in _POLLS.split(";\n"):
+        database.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables, _poll_tables)
 
 
 def migrate(engine: Engine, place: str, *, create: bool) -> None:

@@ -90,6 +90,33 @@ ON CONFLICT (trial, source) DO UPDATE SET last_message_at = excluded.last_messag
 WHERE excluded.last_message_at > last_messages.last_message_at"""
 LAST_MESSAGE = "SELECT last_message_at FROM last_messages WHERE trial = :trial AND source = :source"
 
+# --- polled sources -----------------------------------------------------------------------------------------------
+
+POLL_STATE = """
+SELECT question, patient, asked_from, watermark, last_sweep_at FROM poll_states
+WHERE trial = :trial AND source = :source AND study_id = :study_id"""
+POLL_STATE_PUT = """
+INSERT INTO poll_states (trial, source, study_id, question, patient, asked_from, watermark, last_sweep_at)
+VALUES (:trial, :source, :study_id, :question, :patient, :asked_from, :watermark, :last_sweep_at)
+ON CONFLICT (trial, source, study_id) DO UPDATE SET question = excluded.question, patient = excluded.patient,
+    asked_from = excluded.asked_from, watermark = excluded.watermark, last_sweep_at = excluded.last_sweep_at"""
+POLL_BEGUN = """
+INSERT INTO polls (trial, source, last_poll_at) VALUES (:trial, :source, :at)
+ON CONFLICT (trial, source) DO UPDATE SET last_poll_at = excluded.last_poll_at"""
+POLL_SUCCEEDED = """
+UPDATE polls SET last_success_at = :at, last_error = NULL WHERE trial = :trial AND source = :source"""
+POLL_FAILED = "UPDATE polls SET last_error = :error WHERE trial = :trial AND source = :source"
+POLL = "SELECT last_poll_at, last_success_at, last_error FROM polls WHERE trial = :trial AND source = :source"
+# Nobody asks for the withdrawn any more: theirs would stand still for ever.
+POLL_WATERMARK = """
+SELECT MIN(watermark) FROM poll_states
+JOIN participants ON participants.trial = poll_states.trial AND participants.study_id = poll_states.study_id
+WHERE poll_states.trial = :trial AND source = :source AND (ended_by IS NULL OR ended_by <> 'withdrawn')"""
+HELD_OF_SOURCE = """
+SELECT message_control_id, sha256 FROM inbox
+JOIN inbox_patients ON inbox_patients.inbox_id = inbox.id
+WHERE inbox_patients.trial = :trial AND scope = :scope AND source = :source AND kind = :kind"""
+
 # --- roster -------------------------------------------------------------------------------------------------------
 
 _PARTICIPANT = """

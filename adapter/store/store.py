@@ -15,18 +15,19 @@ from adapter.store.derived import DerivedReads, DerivedWrites
 from adapter.store.engine import Engine
 from adapter.store.errors import StoreMissing
 from adapter.store.inbox import InboxWrites
+from adapter.store.polls import PollReads, PollWrites
 from adapter.store.roster import RosterWrites
 from adapter.store.schema import migrate
 
 
-class Transaction(InboxWrites, RosterWrites, DecisionWrites, DerivedWrites):
+class Transaction(InboxWrites, RosterWrites, DecisionWrites, DerivedWrites, PollWrites):
     """All that can be written, within :meth:`Store.write`; what it reads holds what it has written.
 
     ``part()`` is a block within it that is undone alone where it raises.
     """
 
 
-class Store(AuditReads, DerivedReads):
+class Store(AuditReads, DerivedReads, PollReads):
     """One trial in one SQLite file. A store is used by the thread that opened it; other threads open their own.
 
     Writers of one process take turns, other processes are waited for (30 seconds); then, and where the disk fails,

@@ -1,0 +1,468 @@
+"""What a poll asks, keeps and remembers, against a small FHIR server over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from fhir_peer import Scripted, outcome
+from fhir_server import FhirServer, coded, fhir_server, observation, parameters_of, patient
+from poll_run import PollRun, person, polled
+
+from adapter.model import Identifier
+from adapter.store import StoreUnavailable
+
+
+@pytest.fixture
+def server() -> Iterator[FhirServer]:
+    with fhir_server() as server:
+        server.put(patient("p1", "0012345"))
+        server.put(patient("p2", "99"))
+        server.put(observation("o1", "p1", "35"))
+        server.put(observation("strange", "p2", "99"))
+        yield server
+
+
+@pytest.fixture
+def run(server: FhirServer, tmp_path: Path) -> Iterator[PollRun]:
+    with polled(tmp_path, server) as run:
+        run.put(person())
+        yield run
+
+
+def held(run: PollRun, study_id: str = "S-001") -> list[str]:
+    return [m.message_control_id for m in run.store.received(study_id)]
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+def test_a_result_of_the_server_becomes_a_value(run: PollRun):
+    report = run.poll()
+    assert (report.participants, report.new, report.errors) == (1, 1, [])
+    assert report.requests == len(run.server.asked) == 3
+    assert run.value() == "35"
+    assert held(run) == ["Observation/o1/_history/1"]
+
+
+def test_decimals_stay_as_they_were_sent(run: PollRun):
+    run.server.put(
+        observation(
+            "o2",
+            "p1",
+            "1.10",
+            code=coded("6301-6"),
+            valueQuantity=observation("", "", "1.10")["valueQuantity"] | {"unit": "1", "code": "1"},
+        )
+    )
+    run.poll()
+    assert run.value(endpoint="INR") == "1.10"
+
+
+def test_no_identifier_stands_in_a_url_and_nobody_else_is_asked_for(run: PollRun):
+    run.poll()
+    assert "0012345" not in run.server.urls()
+    assert [dict(parameters_of(a)).get("identifier") for a in run.server.asked if "_search" in a.target] == [
+        "urn:oid:1.2.3.4|0012345"
+    ]
+    assert {s["patient"] for s in run.server.searches()} == {"p1"}
+
+
+def test_the_first_question_begins_before_the_infusion(run: PollRun):
+    run.poll()
+    (asked,) = run.server.searches()
+    assert (asked["category"], asked["date"]) == ("laboratory", "ge2025-12-06")
+    assert "_lastUpdated" not in asked
+
+
+def test_later_questions_begin_at_the_watermark_with_an_overlap(run: PollRun):
+    run.poll()
+    newest = run.server.versions["Observation", "o1"][-1].updated_at
+    run.poll()
+    (asked,) = run.server.searches()
+    at = newest - timedelta(minutes=10)
+    assert asked["_lastUpdated"] == f"ge{at.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"
+    assert "date" not in asked
+
+
+def test_with_nothing_new_one_request_is_enough(run: PollRun):
+    run.poll()
+    run.server.now += timedelta(hours=1)
+    run.server.put(observation("newer", "p1", effectiveDateTime="2026-02-03"))
+    run.poll()
+    report = run.poll()
+    assert (report.new, report.duplicates, report.requests) == (0, 1, 1)
+
+
+def test_while_there_is_no_infusion_the_question_begins_before_today_and_again_when_it_is_known(run: PollRun):
+    run.put(person("S-001", infused_at=None))
+    run.poll()
+    assert run.server.searches()[0]["date"] == "ge2026-08-02"
+    assert run.value() is None
+    run.put(person("S-001", infused_at="2026-01-05T10:00+08:00"))
+    run.poll()
+    assert run.server.searches()[0]["date"] == "ge2025-12-06"
+    assert run.value() == "35"
+
+
+def test_a_server_without_any_result_yet_is_asked_from_its_own_clock_on(run: PollRun):
+    run.server.delete("Observation", "o1")
+    run.poll()
+    run.server.now += timedelta(minutes=30)
+    run.server.put(observation("o2", "p1", "36"))
+    run.poll()
+    assert "_lastUpdated" in run.server.searches()[0]
+    assert run.value() == "36"
+
+
+def test_a_result_with_an_old_date_that_comes_late_is_found(run: PollRun):
+    run.poll()
+    run.server.put(observation("late", "p1", "41", effectiveDateTime="2026-02-01T08:00:00+08:00"))
+    assert run.poll().new == 1
+
+
+def test_another_identifier_of_the_roster_asks_from_the_start(run: PollRun):
+    run.poll()
+    run.put(person("S-001"))
+    with run.store.write() as tx:
+        tx.put_participant(
+            person("S-001").__class__(
+                "S-001", (Identifier("0012345", "NTCGH"), Identifier("X-1", "NTCGH")), "2026-01-05"
+            ),
+            "test",
+            "test",
+            run.now,
+        )
+    run.poll()
+    assert "date" in run.server.searches()[0]
+    assert sum("_search" in a.target for a in run.server.asked) == 2
+
+
+def test_grown_mappings_ask_from_the_start(server: FhirServer, tmp_path: Path):
+    codes = tmp_path / "codes.toml"
+    codes.write_text("", encoding="utf-8")
+    with polled(tmp_path, server, 'codes = "codes.toml"') as run:
+        run.put(person())
+        run.poll()
+    codes.write_text('[[code]]\ncode = "GPT"\nanalyte = "ALT"\n', encoding="utf-8")
+    with polled(tmp_path, server, 'codes = "codes.toml"') as run:
+        report = run.poll()
+        assert "date" in run.server.searches()[0]
+        assert (report.new, report.duplicates) == (0, 1)
+
+
+def test_since_asks_from_a_day_on_and_remembers_nothing(run: PollRun):
+    run.poll()
+    before = run.store.poll_state("ehr", "S-001")
+    run.server.put(observation("old", "p1", "22", effectiveDateTime="2025-06-01"))
+    run.poll(since=date(2025, 1, 1))
+    assert run.server.searches()[0]["date"] == "ge2025-01-01"
+    assert "Observation/old/_history/1" in held(run)
+    assert run.store.poll_state("ehr", "S-001") == before
+
+
+def test_a_list_of_codes_is_asked_for_where_the_site_wants_it(server: FhirServer, tmp_path: Path):
+    lines = ('only_codes = ["http://loinc.org|1742-6"]', 'category = ""')
+    server.put(observation("ggt", "p1", code=coded("2324-2")))
+    with polled(tmp_path, server, *lines) as run:
+        run.put(person())
+        run.poll()
+        (asked,) = server.searches()
+        assert asked["code"] == "http://loinc.org|1742-6"
+        assert "category" not in asked
+        assert held(run) == ["Observation/o1/_history/1"]
+
+
+def test_the_withdrawn_are_not_asked_for_and_the_dead_are(run: PollRun):
+    run.put(person("S-002", "99", ended_by="withdrawn", ended_on=date(2026, 3, 1)))
+    run.server.put(patient("p3", "77"))
+    run.put(person("S-003", "77", ended_by="died", ended_on=date(2026, 3, 1)))
+    report = run.poll()
+    assert report.participants == 2
+    assert {s["patient"] for s in run.server.searches()} == {"p1", "p3"}
+    assert held(run, "S-002") == []
+
+
+def test_one_who_withdraws_while_the_poll_goes_on_is_not_asked_for_any_more(run: PollRun):
+    run.put(person("S-002", "99"))
+
+    def withdraw() -> None:
+        run.put(person("S-002", "99", ended_by="withdrawn", ended_on=date(2026, 1, 1)))
+
+    run.poller().poll(advance=withdraw)
+    assert {s["patient"] for s in run.server.searches()} == {"p1"}
+
+
+def test_a_roster_that_moves_under_a_page_is_screened_by_anew(run: PollRun):
+    """Withdrawn between the search and its commit: what is dated after that is a stranger's."""
+
+    original = run.store.write
+
+    def write():  # the roster moves just before the page is committed
+        if run.server.searches() and run.store.participant("S-001").ended_by is None:  # type: ignore[union-attr]
+            with original() as tx:
+                ended = person("S-001", ended_by="withdrawn", ended_on=date(2026, 2, 1))
+                tx.put_participant(ended, "test", "test", run.now)
+        return original()
+
+    run.store.write = write  # type: ignore[method-assign]
+    report = run.poll()
+    assert (report.new, report.strangers) == (0, 1)
+    assert held(run) == []
+
+
+def test_who_has_no_identifier_of_this_server_is_not_asked_for(run: PollRun):
+    run.put(person("S-001").__class__("S-009", (Identifier("5", "ELSEWHERE"),), "2026-01-05"))
+    assert run.poll().participants == 1
+
+
+# --- who it is ----------------------------------------------------------------------------------------------------
+
+
+def test_a_participant_whom_the_server_does_not_know_is_named_and_asked_for_again(run: PollRun):
+    run.put(person("S-004", "404"))
+    assert run.poll().not_found == ["S-004"]
+    run.server.put(patient("p4", "404"))
+    assert run.poll().not_found == []
+
+
+def test_two_patients_with_one_identifier_are_a_question_and_neither_is_asked_for(run: PollRun):
+    run.server.put(patient("p9", "0012345"))
+    run.poll()
+    assert run.server.searches() == []
+    assert run.reasons() == ["identity_conflict"]
+    assert run.poll().new == 0
+    assert run.reasons() == ["identity_conflict"]
+
+
+def test_a_merged_patient_is_a_question(run: PollRun):
+    run.server.change("Patient", "p1", link=[{"other": {"reference": "Patient/p2"}, "type": "replaced-by"}])
+    run.poll()
+    assert run.server.searches() == []
+    assert run.reasons() == ["identity_merge"]
+
+
+def test_where_both_of_two_merged_patients_are_found_the_surviving_one_is_asked_for(run: PollRun):
+    run.server.put(patient("p9", "0012345"))
+    run.server.change("Patient", "p1", link=[{"other": {"reference": "Patient/p9"}, "type": "replaced-by"}])
+    run.poll()
+    assert {s["patient"] for s in run.server.searches()} == {"p9"}
+    assert run.reasons() == []
+
+
+def test_a_patient_that_was_deleted_is_looked_for_again(run: PollRun):
+    run.poll()
+    run.server.delete("Patient", "p1")
+    run.server.put(patient("p9", "0012345"))
+    run.server.put(observation("o9", "p9", "48", effectiveDateTime="2026-02-03"))
+    run.poll(hours=25)
+    assert {s["patient"] for s in run.server.searches()} == {"p9"}
+    assert "Observation/o9/_history/1" in held(run)
+
+
+def test_a_patient_that_lost_the_identifier_brings_nothing_new(run: PollRun):
+    run.poll()
+    run.server.change("Patient", "p1", identifier=[{"system": "urn:oid:1.2.3.4", "value": "other"}])
+    run.server.put(observation("o2", "p1", "50"))
+    report = run.poll()
+    assert (report.new, report.not_found) == (0, ["S-001"])
+
+
+def test_a_patient_that_contradicts_the_roster_is_a_question(run: PollRun):
+    run.put(person("S-001", birth_date="1970-01-01"))
+    run.server.change("Patient", "p1", birthDate="1980-01-01")
+    run.poll()
+    assert run.value() is None
+    assert run.reasons() == ["identity_conflict"]
+
+
+def test_a_server_that_answers_with_everybody_is_not_believed(run: PollRun):
+    run.server.everybody = True
+    report = run.poll()
+    assert report.strangers == 2  # a patient and an observation
+    assert held(run) == ["Observation/o1/_history/1"]
+    content = b"".join(m.raw for m in run.store.received("S-001"))
+    assert b"strange" not in content
+    assert b"Unmistakable" not in content
+
+
+# --- specimens and panels -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unsupported", [(), ("_include",)])
+def test_the_specimen_is_kept_with_the_result_included_or_read(server: FhirServer, tmp_path: Path, unsupported):
+    server.unsupported, server.admits_it = unsupported, True
+    urine = {"coding": [{"system": "http://snomed.info/sct", "code": "122575003", "display": "Urine specimen"}]}
+    server.put({"resourceType": "Specimen", "id": "s1", "type": urine, "subject": {"reference": "Patient/p1"}})
+    server.change("Observation", "o1", specimen={"reference": "Specimen/s1"})
+    with polled(tmp_path, server) as run:
+        run.put(person())
+        run.poll()
+        assert run.value() is None
+        assert run.reasons() == ["wrong_specimen"]
+        assert run.poll(sweep=True).new == 0
+
+
+def test_a_specimen_that_may_not_be_read_is_said_once_and_left_out(run: PollRun, caplog: pytest.LogCaptureFixture):
+    run.server.unsupported, run.server.admits_it, run.server.forbidden = ("_include",), True, ("Specimen",)
+    run.server.change("Observation", "o1", specimen={"reference": "Specimen/s1"})
+    run.poll()
+    run.poll(sweep=True)
+    assert run.value() == "35"
+    assert sum("Specimen is left out" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_members_of_a_panel_that_the_search_did_not_give_are_read(run: PollRun):
+    run.server.put(observation("m1", "p1", "61", category=None, code=coded("1920-8")))
+    run.server.put(observation("m2", "p2", "62", category=None, code=coded("1920-8")))
+    members = [{"reference": "Observation/m1"}, {"reference": "Observation/m2"}, {"reference": "Observation/gone"}]
+    run.server.put(observation("panel", "p1", code=coded("24325-3"), valueQuantity=None, hasMember=members))
+    run.poll()
+    assert run.value(endpoint="AST") == "61"
+    assert "Observation/m2/_history/1" not in held(run)
+    report = run.poll()
+    assert [a.path for a in run.server.asked if "/m1" in a.path] == []
+    assert report.new == 0
+
+
+def test_members_that_were_left_unread_by_a_poll_that_broke_off_are_read_by_the_next(run: PollRun):
+    run.server.put(observation("m1", "p1", "61", category=None, code=coded("1920-8")))
+    members = [{"reference": "Observation/m1"}]
+    run.server.put(observation("panel", "p1", code=coded("24325-3"), valueQuantity=None, hasMember=members))
+    run.server.before = lambda asked: Scripted(503) if asked.path.endswith("/m1") else None
+    assert run.poll().errors
+    run.server.before = lambda _: None
+    run.poll()
+    assert run.value(endpoint="AST") == "61"
+
+
+# --- what a server cannot do --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("admits_it", [True, False])
+@pytest.mark.parametrize("unsupported", [("_lastUpdated",), ("_lastUpdated", "date"), ("category",), ("_include",)])
+def test_what_a_server_cannot_filter_is_asked_otherwise_and_said_once(
+    server: FhirServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, unsupported, admits_it
+):
+    server.unsupported, server.admits_it = unsupported, admits_it
+    server.put(observation("old", "p1", "22", effectiveDateTime="2024-01-01"))
+    server.put(observation("pulse", "p1", "70", category=[{"coding": [{"code": "vital-signs"}]}]))
+    with polled(tmp_path, server) as run:
+        run.put(person())
+        assert run.poll().errors == []
+        server.change("Observation", "o1", valueQuantity=observation("", "", "36")["valueQuantity"])
+        assert run.poll().errors == []
+        assert run.poll().errors == []
+        assert run.value() == "36"
+        assert held(run) == ["Observation/o1/_history/1", "Observation/o1/_history/2"]
+    for parameter in unsupported:
+        assert sum(f"does not support {parameter} " in r.getMessage() for r in caplog.records) == 1, parameter
+
+
+def test_codes_are_filtered_here_where_the_server_cannot(server: FhirServer, tmp_path: Path):
+    server.unsupported = ("code",)
+    server.put(observation("ggt", "p1", code=coded("2324-2")))
+    with polled(tmp_path, server, 'only_codes = ["1742-6"]') as run:
+        run.put(person())
+        run.poll()
+        assert held(run) == ["Observation/o1/_history/1"]
+
+
+def test_a_resource_that_is_not_valid_does_not_sink_its_page(run: PollRun):
+    run.server.put(observation("bad", "p1", "61", code=coded("1920-8"), interpretation="high"))
+    run.poll()
+    assert (run.value(), run.value(endpoint="AST")) == ("35", None)
+    assert run.reasons() == ["unreadable_message"]
+
+
+# --- trouble ------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_fails_moves_no_watermark_and_nothing_is_lost(run: PollRun):
+    run.server.page_size = 2
+    for n in range(5):
+        run.server.put(observation(f"n{n}", "p1", f"4{n}", effectiveDateTime=f"2026-02-0{n + 3}"))
+    run.server.before = lambda asked: Scripted(500) if "_getpages=p3" in asked.target else None
+    report = run.poll()
+    assert report.errors
+    assert report.new == 4
+    assert run.store.poll_state("ehr", "S-001") is None
+    record = run.store.poll_record("ehr")
+    assert record.last_success_at is None
+    assert "HTTP 500" in (record.last_error or "")
+    run.server.before = lambda _: None
+    report = run.poll()
+    assert (report.new, report.duplicates, report.errors) == (2, 4, [])
+    assert run.store.poll_record("ehr").last_error is None
+
+
+def test_one_participants_trouble_does_not_keep_the_others_from_being_asked_for(run: PollRun):
+    run.put(person("S-002", "99"))
+    run.server.before = lambda asked: outcome(422, "processing") if "patient=p1" in asked.target else None
+    report = run.poll()
+    assert (report.participants, len(report.errors)) == (1, 1)
+    assert report.errors[0].startswith("S-001: ")
+    assert run.value("S-002") == "99"
+
+
+def test_a_server_that_is_down_is_not_pressed_and_who_failed_comes_last_next_time(run: PollRun):
+    for n in range(2, 7):
+        run.server.put(patient(f"q{n}", f"n{n}"))
+        run.put(person(f"S-00{n}", f"n{n}"))
+    run.server.before = lambda asked: Scripted(503) if asked.path != "/fhir/metadata" else None
+    report = run.poll()
+    assert len(report.errors) == 3
+    assert [p.study_id for p in run.poller().asked()] == ["S-004", "S-005", "S-006", "S-001", "S-002", "S-003"]
+
+
+def test_a_refused_sign_in_ends_the_poll_at_once(run: PollRun):
+    run.put(person("S-002", "99"))
+    run.server.before = lambda asked: outcome(401, "login") if asked.path != "/fhir/metadata" else None
+    assert len(run.poll().errors) == 1
+
+
+def test_without_a_capability_statement_a_configured_release_will_do(server: FhirServer, tmp_path: Path):
+    server.before = lambda asked: outcome(404, "not-found") if asked.path == "/fhir/metadata" else None
+    with polled(tmp_path, server, 'fhir_version = "R4"') as run:
+        run.put(person())
+        run.poll()
+        assert run.value() == "35"
+    second = tmp_path / "second"
+    second.mkdir()
+    with polled(second, server) as run:
+        run.put(person())
+        assert len(run.poll().errors) == 1
+        assert held(run) == []
+
+
+def test_a_store_that_takes_nothing_loses_nothing(run: PollRun, monkeypatch: pytest.MonkeyPatch):
+    original = run.store.write
+    writes = []
+
+    def full():
+        writes.append(1)
+        if len(writes) > 1:
+            raise StoreUnavailable("the disk is full", "full")
+        return original()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.store, "write", full)
+        with pytest.raises(StoreUnavailable):
+            run.poll()
+    assert held(run) == []
+    run.poll()
+    assert run.value() == "35"
+
+
+def test_it_ends_after_the_page_in_hand(run: PollRun):
+    run.server.page_size = 1
+    for n in range(4):
+        run.server.put(observation(f"n{n}", "p1", effectiveDateTime=f"2026-02-0{n + 3}"))
+    asked = run.server
+    report = run.poll(stop=lambda: len(asked.asked) > 4)
+    assert report.stopped
+    assert report.errors == []
+    assert 0 < report.new < 5
+    assert run.poll().new == 5 - report.new
