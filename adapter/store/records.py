@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it, where ``model.py`` has no noun for it."""
+"""What goes into the store and comes out of it, where ``adapter.model`` has no noun for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the derived nouns of ``model.py`` become rows and come back: one column for each field, texts as they are,
+"""How the derived nouns of ``adapter.model`` become rows and come back: one column for each field, texts as they are,
 tuples and mappings as JSON."""
 
 from __future__ import annotations
