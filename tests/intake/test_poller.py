@@ -7,12 +7,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from fhir_peer import Scripted, outcome
+from fhir_peer import Scripted
 from fhir_server import FhirServer, coded, fhir_server, observation, parameters_of, patient
 from poll_run import PollRun, person, polled
 
-from adapter.model import Identifier
-from adapter.store import StoreUnavailable
+from adapter.model import Identifier, Participant
 
 
 @pytest.fixture
@@ -125,12 +124,9 @@ def test_a_result_with_an_old_date_that_comes_late_is_found(run: PollRun):
 
 def test_another_identifier_of_the_roster_asks_from_the_start(run: PollRun):
     run.poll()
-    run.put(person("S-001"))
     with run.store.write() as tx:
         tx.put_participant(
-            person("S-001").__class__(
-                "S-001", (Identifier("0012345", "NTCGH"), Identifier("X-1", "NTCGH")), "2026-01-05"
-            ),
+            Participant("S-001", (Identifier("0012345", "NTCGH"), Identifier("X-1", "NTCGH")), "2026-01-05"),
             "test",
             "test",
             run.now,
@@ -214,7 +210,7 @@ def test_a_roster_that_moves_under_a_page_is_screened_by_anew(run: PollRun):
 
 
 def test_who_has_no_identifier_of_this_server_is_not_asked_for(run: PollRun):
-    run.put(person("S-001").__class__("S-009", (Identifier("5", "ELSEWHERE"),), "2026-01-05"))
+    run.put(Participant("S-009", (Identifier("5", "ELSEWHERE"),), "2026-01-05"))
     assert run.poll().participants == 1
 
 
@@ -336,133 +332,3 @@ def test_members_that_were_left_unread_by_a_poll_that_broke_off_are_read_by_the_
     run.server.before = lambda _: None
     run.poll()
     assert run.value(endpoint="AST") == "61"
-
-
-# --- what a server cannot do --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("admits_it", [True, False])
-@pytest.mark.parametrize("unsupported", [("_lastUpdated",), ("_lastUpdated", "date"), ("category",), ("_include",)])
-def test_what_a_server_cannot_filter_is_asked_otherwise_and_said_once(
-    server: FhirServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, unsupported, admits_it
-):
-    server.unsupported, server.admits_it = unsupported, admits_it
-    server.put(observation("old", "p1", "22", effectiveDateTime="2024-01-01"))
-    server.put(observation("pulse", "p1", "70", category=[{"coding": [{"code": "vital-signs"}]}]))
-    with polled(tmp_path, server) as run:
-        run.put(person())
-        assert run.poll().errors == []
-        server.change("Observation", "o1", valueQuantity=observation("", "", "36")["valueQuantity"])
-        assert run.poll().errors == []
-        assert run.poll().errors == []
-        assert run.value() == "36"
-        assert held(run) == ["Observation/o1/_history/1", "Observation/o1/_history/2"]
-    for parameter in unsupported:
-        assert sum(f"does not support {parameter} " in r.getMessage() for r in caplog.records) == 1, parameter
-
-
-def test_codes_are_filtered_here_where_the_server_cannot(server: FhirServer, tmp_path: Path):
-    server.unsupported = ("code",)
-    server.put(observation("ggt", "p1", code=coded("2324-2")))
-    with polled(tmp_path, server, 'only_codes = ["1742-6"]') as run:
-        run.put(person())
-        run.poll()
-        assert held(run) == ["Observation/o1/_history/1"]
-
-
-def test_a_resource_that_is_not_valid_does_not_sink_its_page(run: PollRun):
-    run.server.put(observation("bad", "p1", "61", code=coded("1920-8"), interpretation="high"))
-    run.poll()
-    assert (run.value(), run.value(endpoint="AST")) == ("35", None)
-    assert run.reasons() == ["unreadable_message"]
-
-
-# --- trouble ------------------------------------------------------------------------------------------------------
-
-
-def test_a_page_that_fails_moves_no_watermark_and_nothing_is_lost(run: PollRun):
-    run.server.page_size = 2
-    for n in range(5):
-        run.server.put(observation(f"n{n}", "p1", f"4{n}", effectiveDateTime=f"2026-02-0{n + 3}"))
-    run.server.before = lambda asked: Scripted(500) if "_getpages=p3" in asked.target else None
-    report = run.poll()
-    assert report.errors
-    assert report.new == 4
-    assert run.store.poll_state("ehr", "S-001") is None
-    record = run.store.poll_record("ehr")
-    assert record.last_success_at is None
-    assert "HTTP 500" in (record.last_error or "")
-    run.server.before = lambda _: None
-    report = run.poll()
-    assert (report.new, report.duplicates, report.errors) == (2, 4, [])
-    assert run.store.poll_record("ehr").last_error is None
-
-
-def test_one_participants_trouble_does_not_keep_the_others_from_being_asked_for(run: PollRun):
-    run.put(person("S-002", "99"))
-    run.server.before = lambda asked: outcome(422, "processing") if "patient=p1" in asked.target else None
-    report = run.poll()
-    assert (report.participants, len(report.errors)) == (1, 1)
-    assert report.errors[0].startswith("S-001: ")
-    assert run.value("S-002") == "99"
-
-
-def test_a_server_that_is_down_is_not_pressed_and_who_failed_comes_last_next_time(run: PollRun):
-    for n in range(2, 7):
-        run.server.put(patient(f"q{n}", f"n{n}"))
-        run.put(person(f"S-00{n}", f"n{n}"))
-    run.server.before = lambda asked: Scripted(503) if asked.path != "/fhir/metadata" else None
-    report = run.poll()
-    assert len(report.errors) == 3
-    assert [p.study_id for p in run.poller().asked()] == ["S-004", "S-005", "S-006", "S-001", "S-002", "S-003"]
-
-
-def test_a_refused_sign_in_ends_the_poll_at_once(run: PollRun):
-    run.put(person("S-002", "99"))
-    run.server.before = lambda asked: outcome(401, "login") if asked.path != "/fhir/metadata" else None
-    assert len(run.poll().errors) == 1
-
-
-def test_without_a_capability_statement_a_configured_release_will_do(server: FhirServer, tmp_path: Path):
-    server.before = lambda asked: outcome(404, "not-found") if asked.path == "/fhir/metadata" else None
-    with polled(tmp_path, server, 'fhir_version = "R4"') as run:
-        run.put(person())
-        run.poll()
-        assert run.value() == "35"
-    second = tmp_path / "second"
-    second.mkdir()
-    with polled(second, server) as run:
-        run.put(person())
-        assert len(run.poll().errors) == 1
-        assert held(run) == []
-
-
-def test_a_store_that_takes_nothing_loses_nothing(run: PollRun, monkeypatch: pytest.MonkeyPatch):
-    original = run.store.write
-    writes = []
-
-    def full():
-        writes.append(1)
-        if len(writes) > 1:
-            raise StoreUnavailable("the disk is full", "full")
-        return original()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run.store, "write", full)
-        with pytest.raises(StoreUnavailable):
-            run.poll()
-    assert held(run) == []
-    run.poll()
-    assert run.value() == "35"
-
-
-def test_it_ends_after_the_page_in_hand(run: PollRun):
-    run.server.page_size = 1
-    for n in range(4):
-        run.server.put(observation(f"n{n}", "p1", effectiveDateTime=f"2026-02-0{n + 3}"))
-    asked = run.server
-    report = run.poll(stop=lambda: len(asked.asked) > 4)
-    assert report.stopped
-    assert report.errors == []
-    assert 0 < report.new < 5
-    assert run.poll().new == 5 - report.new

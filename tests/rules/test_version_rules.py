@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laboratory import EHR, TODAY, WHO, cell, on, reasons, reported, row, table, understood
+from laboratory import EHR, PROTOCOL, TODAY, WHO, cell, on, reasons, reported, row, table, understood
 
 from adapter.model import Coding, Outcome, Reason
 from adapter.rules.derive import ReadMessage, derive
@@ -85,8 +85,6 @@ def test_a_newer_version_that_cannot_be_read_at_all_replaces_too():
     old = version(1)
     unread = replace(version(2).origin, message_control_id="Observation/77/_history/2")
     messages = [ReadMessage(old.origin, (old,)), ReadMessage(unread, asked=Reason.UNREADABLE_MESSAGE)]
-    from laboratory import PROTOCOL
-
     derived = derive(WHO, messages, PROTOCOL, (), TODAY, "rules")
     assert cell(derived).value is None
     assert row(derived, old).outcome == Outcome.SUPERSEDED
