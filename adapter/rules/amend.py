@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from adapter.model import Reason, Status, Step
-from adapter.rules.interpret import Interpreted, Origin
+from adapter.rules.interpret import FHIR_RESULT, Interpreted, Origin
 from adapter.rules.status import FHIR
 from adapter.rules.windows import compare
 
@@ -31,7 +31,6 @@ _RANK = {
 _APART = {Reason.IDENTITY_CONFLICT, Reason.UNKNOWN_STATUS, Reason.CODE_CONFLICT, Reason.UNMAPPED_CODE}
 # A resource is named by its id, so that of these the code need not be known.
 _RESOURCE_APART = {Reason.IDENTITY_CONFLICT, Reason.UNKNOWN_STATUS}
-_RESOURCE = "fhir:"  # how the order number of a FHIR result begins; the resource and its component follow
 _VERSION_ID = re.compile(r"([A-Z][A-Za-z]+/[^/]+)/_history/([0-9]{1,18})")
 
 
@@ -82,8 +81,8 @@ def replaced_versions(reports: Iterable[Interpreted], unread: Iterable[Origin] =
     resources = defaultdict[tuple[str, str], list[Interpreted]](list)
     highest: dict[tuple[str, str], tuple[int, NewerVersion]] = {}
     for report in sorted(reports, key=lambda r: r.key):
-        if report.reported.order_number.startswith(_RESOURCE):
-            resource = (report.origin.source, report.reported.order_number.removeprefix(_RESOURCE).partition("#")[0])
+        if report.reported.order_number.startswith(FHIR_RESULT):
+            resource = (report.origin.source, report.reported.order_number.removeprefix(FHIR_RESULT).partition("#")[0])
             resources[resource].append(report)
             if report.reported.version is not None:
                 newer = NewerVersion(report.origin.message_control_id, _takes_back(report))
@@ -181,7 +180,7 @@ def by_date(group: Sequence[Interpreted]) -> tuple[list[list[Interpreted]], list
 
 
 def _is_of_resource(report: Interpreted) -> bool:
-    return report.reported.order_number.startswith(_RESOURCE)
+    return report.reported.order_number.startswith(FHIR_RESULT)
 
 
 def _follows(report: Interpreted) -> bool:

@@ -28,6 +28,7 @@ from adapter.rules.units import convert, find_unit, plain
 from adapter.rules.values import NoResult, Number, Unreadable, read_value
 from adapter.rules.windows import collection_time, seen_in
 
+FHIR_RESULT = "fhir:"  # how the order number of a FHIR result begins; the resource and its component follow
 Kind = Literal["value", "no_result", "takes_back", "confirms", "held", "ignored"]
 
 
@@ -98,7 +99,8 @@ def interpret(reported: Reported, origin: Origin, study_id: str, context: Contex
     if mapped.ignored is not None:
         steps = (read, *mapped.steps)
         return replace(base, kind="ignored", rule=mapped.ignored, collected=timing.collected, steps=steps)
-    status, status_step = status_of(reported.status, reported.order_status, context.source.status_map)
+    fhir = reported.order_number.startswith(FHIR_RESULT)
+    status, status_step = status_of(reported.status, reported.order_status, context.source.status_map, fhir=fhir)
     base = replace(
         base,
         analyte=mapped.analyte,

@@ -82,6 +82,8 @@ def counted_once(candidates: Sequence[Candidate]) -> list[Candidate]:
 
     The one that stays is the final, the more precise, then by source name; the others are kept as its copies.
     """
+    if len({c.report.origin.source for c in candidates}) < 2:
+        return sorted(candidates, key=_representative)
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=_representative):
         for n, other in enumerate(kept):

@@ -31,11 +31,16 @@ FHIR = {
 }
 
 
-def status_of(observation: str, order: str, status_map: Mapping[str, str]) -> tuple[Status | None, Step]:
-    """The status of one result, None where nobody knows it. OBX-11 beats OBR-25; the source's map fills gaps only."""
-    if observation in FHIR:
+def status_of(
+    observation: str, order: str, status_map: Mapping[str, str], *, fhir: bool = False
+) -> tuple[Status | None, Step]:
+    """The status of one result, None where nobody knows it. OBX-11 beats OBR-25; the source's map fills gaps only.
+
+    ``fhir`` says which table ``observation`` is of: FHIR's words are none of table 0085's codes, nor the other way.
+    """
+    if fhir and observation in FHIR:
         return FHIR[observation], Step("status", {"field": "status", "code": observation})
-    if observation in OBX_11:
+    if not fhir and observation in OBX_11:
         return OBX_11[observation], Step("status", {"field": "OBX-11", "code": observation})
     if not observation and order in OBR_25:
         return OBR_25[order], Step("status", {"field": "OBR-25", "code": order})

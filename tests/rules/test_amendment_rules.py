@@ -61,7 +61,7 @@ def test_obx_11_beats_obr_25():
     assert status_of("P", "F", {})[0] == Status.PROVISIONAL
 
 
-@pytest.mark.parametrize("code", ["B", "0", "2", "f", "ResultStatus1", ""])
+@pytest.mark.parametrize("code", ["B", "0", "2", "f", "final", "ResultStatus1", ""])
 def test_a_status_nobody_knows_is_the_source_maps_or_reviews(code):
     assert status_of(code, "", {})[0] is None
     assert status_of(code, "", {code: "F"})[0] == Status.FINAL
