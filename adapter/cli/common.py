@@ -26,6 +26,11 @@ from adapter.store import Store
 
 DATA_IS_WRONG = 1
 USAGE_IS_WRONG = 2
+_SIGHUP = "the daemon runs by other mappings than the files hold; send it SIGHUP to take them over"
+_REPROCESS = (
+    "the files hold other mappings or rules than those in force, which stay; `lab-adapter reprocess --dry-run` shows "
+    "what would change, `lab-adapter reprocess` takes them over"
+)
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class Session:
     config_path: Path
     now: Callable[[], datetime] = utc_now
     _config: Config | None = None
+    _noted: bool = False
 
     @property
     def config(self) -> Config:
@@ -64,22 +70,38 @@ class Session:
         with Store.open(self.config.store_path, self.config.protocol.trial) as store:
             yield store
 
-    def settle(self, store: Store) -> None:
-        """Bring what is derived up to date: by this command where no daemon runs, beside it where one does.
+    def settle(self, store: Store, *, adopt: bool = False) -> None:
+        """Bring what is derived up to date, by the rules in force: beside the daemon where one runs.
 
-        A daemon that runs by other rules keeps them in force until it reads the files again: two sets of rules taking
-        turns would change values to and fro.
+        Where the files hold other rules than those in force nothing is derived, and standard error says what takes
+        them over; the first are adopted at once. ``adopt`` is of commands that take them over themselves, because what
+        they bring in is to be derived; a daemon that runs by other rules keeps them in force even so: two sets of rules
+        taking turns would change values to and fro.
         """
-        in_force, running = store.ruleset(), read_pulse(self.config.store_path, self.now())["state"] == "running"
-        if running and in_force is not None and in_force.id != self.book.ruleset:
-            note = "the daemon runs by other mappings than the files hold; send it SIGHUP to take them over"
-            click.echo(f"lab-adapter: {note}", err=True)
-            return
+        if self._differs(store):
+            running = self.daemon_differs(store)
+            if running or not adopt:
+                self._note(_SIGHUP if running else _REPROCESS)
+                return
         settler = Settler(store, self.now, "adapter")
         settler.settle(self.book)
         if settler.stuck:
             named = ", ".join(sorted(settler.stuck))
             click.echo(f"lab-adapter: NOT UP TO DATE, the rules failed on them; please report: {named}", err=True)
+
+    def daemon_differs(self, store: Store) -> bool:
+        """Whether a daemon runs by other rules than the files hold."""
+        return self._differs(store) and read_pulse(self.config.store_path, self.now())["state"] == "running"
+
+    def _differs(self, store: Store) -> bool:
+        in_force = store.ruleset()
+        return in_force is not None and in_force.id != self.book.ruleset
+
+    def _note(self, note: str) -> None:
+        """Said once, however often the command asks."""
+        if not self._noted:
+            click.echo(f"lab-adapter: {note}", err=True)
+            self._noted = True
 
 
 def account() -> str:

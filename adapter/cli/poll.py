@@ -39,7 +39,7 @@ def poll(session: Session, source_name: str | None, since: datetime | None, swee
     with session.store() as store:
         for source, intake in _polled(session, source_name):
             reports[source.name] = _poll(session, store, source, intake, since.date() if since else None, sweep)
-        session.settle(store)
+        session.settle(store, adopt=True)
     if as_json:
         print_json([{"source": name, **asdict(report)} for name, report in reports.items()])
     else:
