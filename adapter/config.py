@@ -18,6 +18,7 @@ from pydantic import AfterValidator
 
 from adapter.config_fhir import FhirIntake, FhirSection, check_fhir, fhir_intake, fhir_rules
 from adapter.config_mllp import MllpIntake, MllpSection, check_mllp, mllp_intake, mllp_rules
+from adapter.config_shapes import assessment_codes, check_assessment_codes, check_assessments
 from adapter.mappings import Problem, ProblemsError, read_codes, read_protocol
 from adapter.mappings.problems import (
     Shape,
@@ -124,6 +125,11 @@ class Config:
     _trial: TrialSection = field(repr=False)
     _sources: Mapping[int, Section] = field(repr=False)  # by place in the file, counted from 0
 
+    @property
+    def protocol_path(self) -> Path:
+        """The trial's file; what else is said of the trial stands beside it."""
+        return self.path.parent / self._trial.protocol
+
     def load_protocol(self) -> tuple[Protocol, tuple[Source, ...]]:
         """The mappings and code maps as they are on disk now, under these settings. Raises ConfigError."""
         protocol, sources, problems = _load_mappings(self.path, self._trial, self._sources)
@@ -209,6 +215,8 @@ def _check_sources(sections: Mapping[int, Section], file: str) -> Iterator[Probl
         if one.name == other.name:
             place = f"source[{number + 1}] ({other.name}).name"
             yield Problem(file, place, "is another source's name too", "give each source its own")
+    for number, section in sections.items():
+        yield from check_assessments(section.assessment, file, f"source[{number + 1}] ({section.name})")
     yield from check_mllp({n: s for n, s in sections.items() if isinstance(s, MllpSection)}, file)
     yield from check_fhir({n: s for n, s in sections.items() if isinstance(s, FhirSection)}, file)
 
@@ -227,11 +235,13 @@ def _load_mappings(
     sources: list[Source] = []
     for number, section in sections.items():
         codes: tuple[CodeRow, ...] | None = ()
+        place = f"source[{number + 1}] ({section.name})"
         if section.codes is not None:
-            place = f"source[{number + 1}] ({section.name}).codes"
-            codes, wrong = read_codes(path.parent / section.codes, protocol, asked_by=file, place=place)
+            codes, wrong = read_codes(path.parent / section.codes, protocol, asked_by=file, place=f"{place}.codes")
             problems += wrong
         if codes is not None:
+            assessments = assessment_codes(section.assessment)
+            problems += tuple(check_assessment_codes(assessments, codes, protocol, file, place))
             sources.append(_source(section, codes, protocol, path.parent))
     return protocol, tuple(sources), problems
 

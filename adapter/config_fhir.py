@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from adapter.config_mllp import is_loopback
-from adapter.config_shapes import Duration, SourceSection
+from adapter.config_shapes import AssessmentSection, Duration, SourceSection, assessment_codes
 from adapter.mappings import Problem
 from adapter.mappings.problems import Shape, Text, between, distinct, fault, matching, one_of
 from adapter.mappings.shapes import Zone
@@ -127,6 +127,7 @@ class FhirSection(SourceSection):
     authority: Text | None = None
     timezone: Zone | None = None
     codes: Text | None = None
+    assessment: list[AssessmentSection] = []
     category: str = "laboratory"
     only_codes: Annotated[list[Text], AfterValidator(distinct)] = []
     search_by_get: bool = False
@@ -178,6 +179,7 @@ class FhirIntake:
     systems: Mapping[str, str]
     category: str
     only_codes: tuple[str, ...]
+    assessment_codes: tuple[str, ...]  # "code" or "system|code", asked for whatever category they are in
     search_by_get: bool
     overlap_seconds: int
     lookback_days: int
@@ -240,6 +242,7 @@ def fhir_rules(section: FhirSection, codes: tuple[CodeRow, ...], timezone: str) 
         timezone=section.timezone or timezone,
         authorities={system: authority for authority, system in section.identifier_system.items()},
         codes=codes,
+        assessments=assessment_codes(section.assessment),
     )
 
 
@@ -256,6 +259,9 @@ def fhir_intake(section: FhirSection, folder: Path) -> FhirIntake:
         systems=section.identifier_system,
         category=section.category.strip(),
         only_codes=tuple(section.only_codes),
+        assessment_codes=tuple(
+            row.code if row.system is None else f"{row.system}|{row.code}" for row in section.assessment
+        ),
         search_by_get=section.search_by_get,
         overlap_seconds=section.overlap,
         lookback_days=section.lookback_days,

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from adapter.codecs.charset import CODECS, codec_of
-from adapter.config_shapes import Duration, SourceSection
+from adapter.config_shapes import AssessmentSection, Duration, SourceSection, assessment_codes
 from adapter.mappings import Problem
 from adapter.mappings.problems import Text, between, choose_from, distinct, fault, matching, one_of, some
 from adapter.mappings.shapes import Zone
@@ -66,6 +66,7 @@ class MllpSection(SourceSection):
     charset: Annotated[str, AfterValidator(_codec)] = "utf-8"
     timezone: Zone | None = None
     codes: Text | None = None
+    assessment: list[AssessmentSection] = []
     identifier_fields: Annotated[list[PidField], AfterValidator(some), AfterValidator(distinct)] = ["PID-3"]
     authorities: dict[Text, Text] = {}
     collection_time: Annotated[list[TimeField], AfterValidator(some), AfterValidator(distinct)] = [
@@ -139,6 +140,7 @@ def mllp_rules(section: MllpSection, codes: tuple[CodeRow, ...], timezone: str) 
         offset_from_msh7=section.offset_from_msh7,
         status_map=section.status_map,
         codes=codes,
+        assessments=assessment_codes(section.assessment),
     )
 
 

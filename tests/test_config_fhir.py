@@ -85,6 +85,7 @@ def test_the_defaults(write: Write) -> None:
         15,
     )
     assert (intake.systems, intake.category, intake.only_codes) == ({"NTCGH": "urn:oid:1.2.3.4"}, "laboratory", ())
+    assert intake.assessment_codes == ()
     assert (intake.overlap_seconds, intake.lookback_days, intake.sweep_every_seconds) == (600, 30, 86_400)
     assert (intake.page_size, intake.max_pages, intake.max_body_bytes) == (100, 1000, 64 * 2**20)
     assert (intake.search_by_get, intake.ca_bundle, intake.auth.kind) == (False, None, "none")
@@ -102,6 +103,7 @@ timezone = "UTC"
 codes = "codes.toml"
 category = ""
 only_codes = ["http://loinc.org|1742-6"]
+assessment = [{ item = "dialysis", code = "D", values = { yes = ["true"] } }]
 search_by_get = true
 overlap = "1h"
 lookback_days = 0
@@ -121,6 +123,7 @@ ca_bundle = "ca.pem"
     assert (rules.authority, rules.timezone, [row.code for row in rules.codes]) == ("NTCGH", "UTC", ["GPT"])
     assert (intake.fhir_version, intake.poll_every_seconds, intake.poll_cron) == ("R5", None, "*/10 6-22 * * mon-fri")
     assert (intake.jitter_seconds, intake.category, intake.only_codes) == (60, "", ("http://loinc.org|1742-6",))
+    assert intake.assessment_codes == ("D",)
     assert (intake.overlap_seconds, intake.lookback_days, intake.sweep_every_seconds) == (3600, 0, 7200)
     endpoint = endpoint_of("ehr", intake)
     assert (endpoint.fhir_version, endpoint.search_by_get, endpoint.ca_bundle) == ("R5", True, path.parent / "ca.pem")

@@ -12,7 +12,8 @@ import click
 
 from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
 from adapter.model import Identifier, Participant
-from adapter.review.roster import RosterError, RosterProblem, is_date, read_person, read_roster, wrong_facts
+from adapter.review.roster import is_date, read_person, read_roster, wrong_facts
+from adapter.review.rows import file_lines
 from adapter.rules.match import sex_of
 from adapter.store import Store, StoreError
 
@@ -72,11 +73,7 @@ def add(
 @pass_session
 def import_(session: Session, csv_file: Path, who: str, why: str) -> None:
     """Enrol from a CSV: study_id,identifier,authority,infused_at,birth_date,sex. All of it or nothing."""
-    try:
-        text = csv_file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RosterError([RosterProblem(1, "the file is not UTF-8", "save it as CSV in UTF-8")]) from error
-    people = read_roster(text.splitlines(keepends=True))
+    people = read_roster(file_lines(csv_file))
     with session.store() as store:
         changed = _write(session, store, people, who, why)
     click.echo(f"{len(people)} participants in the file, {changed} of them new or changed")

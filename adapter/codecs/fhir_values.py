@@ -96,7 +96,8 @@ def _of_type(name: str, stated: object) -> ReportedValue:
         return _number(stated)
     if kind == "CodeableConcept" and isinstance(stated, dict):
         return _concept(stated)
-    return ReportedValue(_shown(_as_json(stated)), None, f"{_named(name)} holds no number")
+    coded = (_as_json(stated),) if kind == "Boolean" and isinstance(stated, bool) else ()
+    return ReportedValue(_shown(_as_json(stated)), None, f"{_named(name)} holds no number", coded)
 
 
 def _quantity(quantity: Tree) -> ReportedValue:
@@ -130,9 +131,10 @@ def _number(stated: object) -> ReportedValue:
 def _concept(concept: Tree) -> ReportedValue:
     """A coded value in words ("haemolysed") is read like a text; one that holds a digit is not."""
     words = _said(concept)
+    coded = tuple(dict.fromkeys(text for c in codings(concept) for text in (c.code, c.name) if text))
     if words and not any(c.isdigit() for c in words):
-        return ReportedValue(_shown(words), words)
-    return ReportedValue(_shown(words), None, "valueCodeableConcept holds no number")
+        return ReportedValue(_shown(words), words, coded=coded)
+    return ReportedValue(_shown(words), None, "valueCodeableConcept holds no number", coded)
 
 
 def _is_number(stated: object) -> bool:

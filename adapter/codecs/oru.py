@@ -28,6 +28,7 @@ PRECEDES_ITS_ORDERS = {"R22", "R23"}  # OUL_R22 and OUL_R23: the specimen's grou
 _DEGREE = {"Y": Precision.YEAR, "L": Precision.MONTH, "D": Precision.DAY, "H": Precision.HOUR, "M": Precision.MINUTE}
 _TEXT_TYPES = {"", "ST", "TX", "FT", "NM"}
 _CODED_TYPES = {"CWE", "CE", "CNE", "CF"}
+_TABLE_TYPES = {"IS", "ID"}  # a code of a table, and nothing else (chapter 2A)
 _ENCAPSULATED_TYPES = {"ED", "RP"}
 _CODES_AND_TEXTS = (0, 1, 3, 4, 8, 9, 10)  # CWE without its systems and versions (2A.3.12)
 _DATA_TYPE = re.compile(r"[A-Z]{2,3}")
@@ -136,6 +137,16 @@ def _patient_groups(segments: tuple[Segment, ...]) -> Iterator[tuple[Segment | N
     yield pid, body
 
 
+def segments_of(text: str, delimiters: Delimiters, trigger_event: str, locator: str) -> tuple[Segment, ...]:
+    """What the result at a locator was read from: its OBR, its specimens, its OBX last; empty where there is none."""
+    for _, body in _patient_groups(split(text, delimiters)):
+        for order in _orders(body, trigger_event):
+            for obx, after in order.observations:
+                if _locator(obx) == locator:
+                    return (*([order.obr] if order.obr is not None else []), *(after or order.specimens), obx)
+    return ()
+
+
 def _orders(body: list[Segment], trigger_event: str) -> list[_Order]:
     """The order groups of one patient; an OBX outside of any stands in a group without OBR.
 
@@ -179,7 +190,7 @@ def _results(order: _Order, sent_at: PartialTime | None) -> Iterator[Reported]:
             taken[key] = _specimens(specimens, obr), tuple(t for s in specimens for t in _stated(s, "SPM-17", 17))
         sub_id = obx.field(4).strip()
         yield Reported(
-            locator=f"OBX[{obx.number}]",
+            locator=_locator(obx),
             codings=_codings(obx, 3),
             value=_value(obx),
             units=_units(obx),
@@ -192,6 +203,10 @@ def _results(order: _Order, sent_at: PartialTime | None) -> Iterator[Reported]:
             issued=issued,
             message_at=sent_at,
         )
+
+
+def _locator(obx: Segment) -> str:
+    return f"OBX[{obx.number}]"
 
 
 def _codings(segment: Segment, position: int) -> tuple[Coding, ...]:
@@ -258,8 +273,9 @@ def _value(obx: Segment) -> ReportedValue:
         return _structured(parts)
     if kind in _CODED_TYPES:
         return _coded(parts)
+    coded = (repetitions[0].strip(),) if kind in _TABLE_TYPES else ()
     named = f"data type {kind}" if _DATA_TYPE.fullmatch(kind) else "a data type that HL7 does not know"
-    return ReportedValue(_shown(repetitions[0]), None, f"{named} holds no number")
+    return ReportedValue(_shown(repetitions[0]), None, f"{named} holds no number", coded)
 
 
 def _single(parts: tuple[str, ...]) -> ReportedValue:
@@ -288,8 +304,8 @@ def _coded(parts: tuple[str, ...]) -> ReportedValue:
         return ReportedValue(_shown(text), text)
     words = parts[1]
     if words and not any(c.isdigit() for c in words):
-        return ReportedValue(_shown(words), words)
-    return ReportedValue(_shown(words or stated[0]), None, "a coded value with a code and a text")
+        return ReportedValue(_shown(words), words, coded=tuple(stated))
+    return ReportedValue(_shown(words or stated[0]), None, "a coded value with a code and a text", tuple(stated))
 
 
 def _shown(text: str) -> str:

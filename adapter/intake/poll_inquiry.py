@@ -160,10 +160,16 @@ class Inquiry:
         return min(latest, answered_at or self.occasion.now)
 
     def _answers(self, state: PollState | None) -> Iterator[tuple[Parameters, RawPage]]:
-        """The pages that answer the question, each with it, put in such words as the server understands."""
+        """The pages of results, then those of assessments where they need a question of their own; each with it."""
+        yield from self._answered(state)
+        if self.server.questions.leave_assessments:
+            yield from self._answered(state, assessments=True)
+
+    def _answered(self, state: PollState | None, *, assessments: bool = False) -> Iterator[tuple[Parameters, RawPage]]:
+        """The pages that answer one question, put in such words as the server understands."""
         asking, questions = self.server.asking, self.server.questions
         while True:
-            asked = questions.about(self._patient, self.start, state)
+            asked = questions.about(self._patient, self.start, state, assessments=assessments)
             try:
                 pages = asking.pages(asking.client.observations(asked))
                 first = next(pages, None)

@@ -48,6 +48,7 @@ def fingerprint(intake: FhirIntake, rules: SourceRules, protocol: Protocol, pers
         "systems": sorted(intake.systems.items()),
         "protocol": protocol.fingerprint,
         "codes": [asdict(row) for row in rules.codes],
+        "assessments": sorted(intake.assessment_codes),
         "identifiers": sorted((i.authority, i.value) for i in person.identifiers),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -85,7 +86,7 @@ class Questions:
         }
         if self._intake.category:
             supported["category"] = capability.supports_category
-        if self._intake.only_codes:
+        if self._intake.only_codes or self._intake.assessment_codes:
             supported["code"] = capability.supports_code
         for parameter, known in supported.items():
             if not known:
@@ -104,16 +105,24 @@ class Questions:
         self._leave_out(name)
         return True
 
-    def about(self, patient: str, start: date, state: PollState | None) -> Parameters:
-        """The question about a patient (``Patient/12``): what is new since ``state``.
+    @property
+    def leave_assessments(self) -> bool:
+        """Whether there are assessments that the question about results does not reach: they need one of their own."""
+        by_category = self._intake.category and "category" not in self._unsupported
+        by_code = self._intake.only_codes and "code" not in self._unsupported
+        return bool(self._intake.assessment_codes and (by_category or by_code))
+
+    def about(self, patient: str, start: date, state: PollState | None, *, assessments: bool = False) -> Parameters:
+        """The question about a patient (``Patient/12``): what is new since ``state``; or which ``assessments`` are.
 
         Where there is no state, or none that the server understands, everything dated from ``start`` on.
         """
         asked: Parameters = [("patient", patient.rpartition("/")[2])]
-        if self._intake.category and "category" not in self._unsupported:
+        if self._intake.category and "category" not in self._unsupported and not assessments:
             asked.append(("category", self._intake.category))
-        if self._intake.only_codes and "code" not in self._unsupported:
-            asked.append(("code", ",".join(self._intake.only_codes)))
+        codes = self._intake.assessment_codes if assessments else self._intake.only_codes
+        if codes and "code" not in self._unsupported:
+            asked.append(("code", ",".join(codes)))
         since = self._since(state)
         if since is not None:
             asked.append(("_lastUpdated", f"ge{since}"))
@@ -135,21 +144,17 @@ class Questions:
         Its date always is: what is new since the watermark may be of any time.
         """
         names = {name for name, _ in asked}
-        return (
-            ("category" in names or self._is_of_category(observation))
-            and ("code" in names or self._is_of_codes(observation))
-            and not _ended_before(observation, start)
+        only = self._intake.only_codes
+        is_result = ("category" in names or self._is_of_category(observation)) and (
+            not only or "code" in names or _is_of_codes(observation, only)
         )
+        is_wanted = is_result or _is_of_codes(observation, self._intake.assessment_codes)
+        return is_wanted and not _ended_before(observation, start)
 
     def _is_of_category(self, observation: Tree) -> bool:
         """One without a category may be of any."""
         stated = objects_of(observation, "category")
         return not self._intake.category or not stated or _is_coded(stated, (self._intake.category,))
-
-    def _is_of_codes(self, observation: Tree) -> bool:
-        concepts = [observation, *objects_of(observation, "component")]
-        coded = [object_of(each, "code") for each in concepts]
-        return not self._intake.only_codes or _is_coded(coded, self._intake.only_codes)
 
     def may_not_read(self, resource_type: str, error: FhirError) -> None:
         """Say once that the server does not let resources of a type be read."""
@@ -166,6 +171,12 @@ class Questions:
                 parameter,
                 _INSTEAD[parameter],
             )
+
+
+def _is_of_codes(observation: Tree, wanted: Iterable[str]) -> bool:
+    """Whether an observation or a component of it has one of the codes."""
+    concepts = [observation, *objects_of(observation, "component")]
+    return _is_coded([object_of(each, "code") for each in concepts], wanted)
 
 
 def _is_coded(concepts: Iterable[Tree], wanted: Iterable[str]) -> bool:

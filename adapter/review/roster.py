@@ -1,17 +1,14 @@
-"""The roster as people enter it: one CSV row for each identifier of a participant (interface.md, "Files").
-
-A file is taken whole or not at all, and every bad row is named by its line; what a row holds is not repeated.
-"""
+"""The roster as people enter it: one CSV row for each identifier of a participant (interface.md, "Files")."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 
 from adapter.model import Identifier, Participant
+from adapter.review.rows import RowProblem, RowsError, read_rows
 from adapter.rules.match import sex_of
 
 COLUMNS = ("study_id", "identifier", "authority", "infused_at", "birth_date", "sex")
@@ -20,87 +17,39 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class RosterProblem:
-    """A row that cannot be taken: its line (0: it is of no file), what is wrong, what to write instead."""
-
-    line: int
-    cause: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{f'line {self.line}: ' if self.line else ''}{self.cause}; {self.remedy}"
-
-
-class RosterError(Exception):
-    """A roster that cannot be taken; nothing of it was."""
-
-    def __init__(self, problems: Iterable[RosterProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
-
-
 def read_roster(lines: Iterable[str]) -> list[Participant]:
-    """The participants of a roster CSV. Raises RosterError naming every bad row."""
-    rows = csv.reader(lines, strict=True)
-    try:
-        _check_header([name.strip().removeprefix("\ufeff") for name in next(rows, [])])
-        numbered = [(rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        problem = RosterProblem(rows.line_num, f"this is not CSV ({error})", "save the table as CSV in UTF-8")
-        raise RosterError([problem]) from error
-    return _people(numbered)
+    """The participants of a roster CSV. Raises RowsError naming every bad row."""
+    return _people(*read_rows(lines, COLUMNS))
 
 
-def _check_header(header: list[str]) -> None:
-    unknown = [name for name in header if name not in COLUMNS]
-    missing = [name for name in COLUMNS if name not in header]
-    wanted = "the first line is " + ",".join(COLUMNS)
-    if "study_id" not in header:  # not the header but a patient's row, perhaps: nothing of it is repeated
-        raise RosterError([RosterProblem(1, "the header is missing", wanted)])
-    if unknown:
-        cause = f"the format has no column {', '.join(repr(name) for name in unknown)}"
-        # The study is blinded: a column nobody expected is refused rather than read over.
-        raise RosterError([RosterProblem(1, cause, f"remove it; {wanted}")])
-    if missing or list(header) != list(COLUMNS):
-        cause = f"the header lacks {', '.join(missing)}" if missing else "the columns stand in another order"
-        raise RosterError([RosterProblem(1, cause, wanted)])
-
-
-def _people(rows: Iterable[tuple[int, list[str]]]) -> list[Participant]:
+def _people(rows: Iterable[tuple[int, list[str]]], problems: list[RowProblem]) -> list[Participant]:
     found: dict[str, Participant] = {}
     holders: dict[Identifier, str] = {}
-    problems = []
-    for line, row in rows:
-        if len(row) != len(COLUMNS):
-            problems.append(
-                RosterProblem(line, f"{len(row)} fields instead of {len(COLUMNS)}", "quote commas in fields")
-            )
-            continue
-        study_id, number, authority, infused_at, birth_date, sex = (cell.strip() for cell in row)
+    for line, (study_id, number, authority, infused_at, birth_date, sex) in rows:
         wrong = [*_wrong(study_id, number, authority), *wrong_facts(infused_at, birth_date, sex)]
-        problems += [RosterProblem(line, cause, remedy) for cause, remedy in wrong]
+        problems += [RowProblem(line, cause, remedy) for cause, remedy in wrong]
         identifier = Identifier(number, authority)
         if holders.setdefault(identifier, study_id) != study_id:
             cause = f"this identifier is already that of {holders[identifier]}"
-            problems.append(RosterProblem(line, cause, "one identifier names one participant"))
+            problems.append(RowProblem(line, cause, "one identifier names one participant"))
         person = Participant(study_id, (identifier,), infused_at or None, birth_date or None, sex_of(sex))
         known = found.get(study_id)
         if known is None:
             found[study_id] = person
         elif replace(known, identifiers=()) != replace(person, identifiers=()):
             cause = f"infused_at, birth_date or sex differ from an earlier row of {study_id}"
-            problems.append(RosterProblem(line, cause, "repeat them alike in each row of a participant"))
+            problems.append(RowProblem(line, cause, "repeat them alike in each row of a participant"))
         else:
             found[study_id] = replace(known, identifiers=(*known.identifiers, identifier))
     if problems:
-        raise RosterError(problems)
+        raise RowsError(problems)
     return list(found.values())
 
 
 def read_person(study_id: str, number: str, authority: str, infused_at: str, birth_date: str, sex: str) -> Participant:
-    """One participant with one identifier, by the rules of a row. Raises RosterError."""
-    return _people([(0, [study_id, number, authority, infused_at, birth_date, sex])])[0]
+    """One participant with one identifier, by the rules of a row. Raises RowsError."""
+    cells = [study_id, number, authority, infused_at, birth_date, sex]
+    return _people([(0, [cell.strip() for cell in cells])], [])[0]
 
 
 def _wrong(study_id: str, number: str, authority: str) -> Iterator[tuple[str, str]]:

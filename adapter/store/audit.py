@@ -55,6 +55,11 @@ class AuditReads(Reads):
         row = self._row(statements.AUDIT_HEAD)
         return genesis(self.trial) if row is None else str(row[1])
 
+    def last_change(self) -> tuple[int, str | None]:
+        """How many records there are, and when the last that changed the trial's data was written (ISO 8601, UTC)."""
+        head, change = self._row(statements.AUDIT_HEAD), self._row(statements.AUDIT_LAST_CHANGE)
+        return 0 if head is None else int(head[0]), None if change is None else str(change[0])
+
     def audit_records(
         self, *, after: int | None = None, subject: str | None = None, limit: int | None = None
     ) -> list[AuditRecord]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
 from adapter.model import Derived, PlacementRow, ResultRow, SelectionRow
 from adapter.store import statements
+from adapter.store.decisions import DecisionWrites
 from adapter.store.engine import Row
 from adapter.store.queue import QueueReads, QueueWrites
-from adapter.store.records import CODES, SelectionVersion, Token
+from adapter.store.records import CODES, SelectionVersion, Standing, Token
 from adapter.store.rows import PLACEMENTS, RESULTS, SELECTIONS, Shape, as_json
 from adapter.store.scopes import ScopeReads
 
@@ -39,6 +40,18 @@ class DerivedReads(ScopeReads, QueueReads):
         if study_id is None:
             return self._current(SELECTIONS, "")
         return self._current(SELECTIONS, "AND scope = :scope", scope=study_id)
+
+    def standing(self, scope: str) -> Standing:
+        """All inputs of a scope and what is derived of it, of one instant. Of ``CODES`` there are only items."""
+        with self._engine.reading():
+            links = self._rows(statements.LINKS_OF_SCOPE, scope=scope)
+            return Standing(
+                self.snapshot(scope),
+                frozenset(inbox_id for inbox_id, state, _ in links if state == "pending"),
+                tuple(self.results(scope)),
+                tuple(self.selections(scope)),
+                frozenset(s.item.id for s in self._items("AND scope = :scope AND state = 'open'", scope=scope)),
+            )
 
     def selection_history(self, study_id: str, visit: str, endpoint: str) -> list[SelectionVersion]:
         """Every version of a cell, the oldest first, with who made it, when and why."""
@@ -87,7 +100,7 @@ class _Difference(Generic[T]):
         yield from (self.old[key] for key in self.ended)
 
 
-class DerivedWrites(QueueWrites, DerivedReads):
+class DerivedWrites(QueueWrites, DecisionWrites, DerivedReads):
     """Writing what was derived."""
 
     def apply(
@@ -125,6 +138,28 @@ class DerivedWrites(QueueWrites, DerivedReads):
             ruleset=ruleset,
             derived_on=derived_on.isoformat(),
         )
+        return True
+
+    def apply_all(
+        self,
+        derived: Sequence[tuple[Derived, Token]],
+        ruleset: str,
+        body: Mapping[str, object],
+        derived_on: date,
+        who: str,
+        at: datetime,
+        why: str,
+    ) -> bool:
+        """Put a ruleset in force and make the current rows those that were derived by it, of every scope together.
+
+        False, with nothing written, where :meth:`apply` would refuse one of them.
+        """
+        if not all(self._still_holds(token) for _, token in derived):
+            return False
+        self.adopt_ruleset(ruleset, body, who, at)
+        adopted = self._number(statements.GLOBAL_EPOCH)  # it moves with an adoption, and the rows are of the new one
+        for rows, token in derived:
+            self.apply(rows, replace(token, global_epoch=adopted), ruleset, derived_on, who, at, why)
         return True
 
     def clear_derived(self, who: str, why: str, at: datetime) -> None:
@@ -179,14 +214,13 @@ class DerivedWrites(QueueWrites, DerivedReads):
             new = selections.shape.noun_of(selections.new[key]) if key in selections.new else None
             visit, endpoint = key
             seq = derived_seq
-            # That a cell begins empty is no change of a value.
-            if old is not None or (new is not None and new.status != "empty"):
+            if _is_another_value(old, new):
                 seq = self.record(
                     "value changed",
                     f"{scope} {visit} {endpoint}",
                     who=who,
                     at=at,
-                    why=reasons.get((visit, endpoint)) or (new.reason if new is not None else None) or "no result",
+                    why=reasons.get((visit, endpoint)) or ("no result" if new is None else new.reason or "computed"),
                     old=None if old is None else _value_facts(old),
                     new=None if new is None else _value_facts(new),
                 )
@@ -221,8 +255,15 @@ class DerivedWrites(QueueWrites, DerivedReads):
         self._run(statements.version_end(shape.table, shape.key), scope=scope, seq=seq, **names)
 
 
+def _is_another_value(old: SelectionRow | None, new: SelectionRow | None) -> bool:
+    """Neither that a cell begins empty nor that it stands as it was under other rules is a change of a value."""
+    if old is None:
+        return new is not None and new.status != "empty"
+    return new is None or replace(new, ruleset=old.ruleset) != old
+
+
 def _value_facts(row: SelectionRow) -> dict[str, Any]:
-    return {
+    facts = {
         "status": row.status,
         "reason": row.reason,
         "value": row.value,
@@ -236,3 +277,4 @@ def _value_facts(row: SelectionRow) -> dict[str, Any]:
         "locator": row.locator,
         "ruleset": row.ruleset,
     }
+    return facts if row.score is None else {**facts, "score": row.score}

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from adapter.store.errors import NotAStore, StoreError, StoreMissing, StoreUnavailable, translated
+from adapter.store.sqlite import Database
 from adapter.store.turns import turns_at
 
 BUSY_TIMEOUT_SECONDS = 30.0

@@ -119,7 +119,7 @@ class InboxWrites(AuditWrites, InboxReads):
             self._run(statements.SCOPE_ARRIVAL, scope=scope)
         self.record(
             "received",
-            _subject(message.message_control_id, message.sha256),
+            message_subject(message.message_control_id, message.sha256),
             who=f"source:{message.source}",
             at=message.received_at,
             why="a message of a participant",
@@ -147,7 +147,7 @@ class InboxWrites(AuditWrites, InboxReads):
             self._run(statements.SCOPE_MOVE, scope=scope)
         self.record(
             "bytes erased",
-            _subject(message.message_control_id, message.sha256),
+            message_subject(message.message_control_id, message.sha256),
             who=who,
             at=at,
             why=why,
@@ -163,5 +163,6 @@ class InboxWrites(AuditWrites, InboxReads):
             self._run(statements.LAST_MESSAGE_SET, source=source, last_message_at=utc_text(last_message_at))
 
 
-def _subject(message_control_id: str, sha256: str) -> str:
+def message_subject(message_control_id: str, sha256: str) -> str:
+    """What the trail calls a message."""
     return f"message {message_control_id} sha256 {sha256}"

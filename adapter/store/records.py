@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from adapter.model import Decision, Participant, Received, ReviewItem, SelectionRow
+from adapter.model import Assessment, Decision, Participant, Received, ResultRow, ReviewItem, SelectionRow
 
 UNASSIGNED = "@"  # the scope of messages that belong to no single participant
 CODES = "@codes"  # the scope of questions about a source's codes, across participants
@@ -99,6 +99,21 @@ class Snapshot:
     participant: Participant | None = field(repr=False)
     messages: tuple[Received, ...]
     decisions: tuple[Decision, ...]
+    assessments: tuple[Assessment, ...]  # those that stand
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The inputs of a scope and what is derived of it, at one instant.
+
+    ``pending`` are the messages (inbox ids) that were never derived, ``asked`` the ids of the open review items.
+    """
+
+    snapshot: Snapshot
+    pending: frozenset[int]
+    results: tuple[ResultRow, ...]
+    selections: tuple[SelectionRow, ...]
+    asked: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Shape(Generic[T]):
         return dict(zip(self.columns, row, strict=True))
 
 
-RESULTS = Shape(ResultRow, "results", ("inbox_id", "locator"), ("scope", "inbox_id", "locator"))
+RESULTS = Shape(ResultRow, "results", ("inbox_id", "locator"), ("scope", "inbox_id", "locator"), {"final": bool})
 PLACEMENTS = Shape(
     PlacementRow,
     "placements",
@@ -116,6 +116,6 @@ SELECTIONS = Shape(
     "selections",
     ("visit", "endpoint"),
     ("scope", "visit", "endpoint"),
-    {"flags": _texts, "open_items": _texts},
+    {"flags": _texts, "open_items": _texts, "score": json.loads},
 )
 ITEMS = Shape(ReviewItem, "review_items", ("id",), ("opened_at", "id"), {"detail": json.loads, "results": _locations})

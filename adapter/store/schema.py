@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlite_utils import Database
-
 from adapter.store.engine import Engine
 from adapter.store.errors import NotAStore, StoreMissing
+from adapter.store.sqlite import Database
 
 _TRIALS = """
 CREATE TABLE trials (
@@ -273,6 +272,26 @@ CREATE TABLE polls (
     PRIMARY KEY (trial, source)
 )"""
 
+_ASSESSMENTS = """
+CREATE TABLE assessments (
+    id INTEGER PRIMARY KEY,
+    trial TEXT NOT NULL,
+    study_id TEXT NOT NULL,
+    assessed_on TEXT NOT NULL,
+    ascites TEXT,
+    encephalopathy TEXT,
+    dialysis TEXT,
+    who TEXT NOT NULL,
+    at TEXT NOT NULL,
+    why TEXT NOT NULL,
+    FOREIGN KEY (trial, study_id) REFERENCES participants
+);
+CREATE INDEX assessments_of_participant ON assessments (trial, study_id, assessed_on);
+ALTER TABLE selections ADD COLUMN score TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE results ADD COLUMN final INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN sent_unit TEXT;
+CREATE INDEX audit_of_subject ON audit (trial, subject, seq)"""
+
 _ONLY_ADDED = """
 CREATE TRIGGER {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -292,9 +311,13 @@ def _first_tables(database: Database) -> None:
         for statement in statements.split(";\n"):
             database.execute(statement)
     for table in ("audit", "decisions", "rulesets"):
-        for trigger in _ONLY_ADDED.format(table=table).split("END;\n"):
-            database.execute(trigger if trigger.endswith("END") else trigger + "END")
+        _only_added(database, table)
     database.execute(_AUDIT_ONLY_GROWS)
+
+
+def _only_added(database: Database, table: str) -> None:
+    for trigger in _ONLY_ADDED.format(table=table).split("END;\n"):
+        database.execute(trigger if trigger.endswith("END") else trigger + "END")
 
 
 def _poll_tables(database: Database) -> None:
@@ -303,7 +326,14 @@ def _poll_tables(database: Database) -> None:
         database.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables, _poll_tables)
+def _score_tables(database: Database) -> None:
+    """What clinicians assessed, and what a computed value was computed from."""
+    for statement in _ASSESSMENTS.split(";\n"):
+        database.execute(statement)
+    _only_added(database, "assessments")
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables, _poll_tables, _score_tables)
 
 
 def migrate(engine: Engine, place: str, *, create: bool) -> None:

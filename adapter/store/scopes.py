@@ -1,8 +1,8 @@
 """What must be derived again, and from what.
 
 A scope is a participant, or ``UNASSIGNED``. It keeps how many messages reached it, and an epoch that moves with its
-roster entry and the decisions on it; the trial keeps a global epoch for what may concern everybody. Beside them stands
-from which of these its rows were derived: where they differ it is dirty.
+roster entry, its assessments and the decisions on it; the trial keeps a global epoch for what may concern everybody.
+Beside them stands from which of these its rows were derived: where they differ it is dirty.
 """
 
 from __future__ import annotations
@@ -10,14 +10,19 @@ from __future__ import annotations
 from datetime import date
 
 from adapter.store import statements
+from adapter.store.assessments import AssessmentReads
 from adapter.store.decisions import DecisionReads
 from adapter.store.inbox import InboxReads
 from adapter.store.records import CODES, UNASSIGNED, Snapshot, Token
 from adapter.store.roster import RosterReads
 
 
-class ScopeReads(InboxReads, RosterReads, DecisionReads):
+class ScopeReads(InboxReads, RosterReads, DecisionReads, AssessmentReads):
     """Asking what is dirty, and taking the inputs of a derivation."""
+
+    def scopes(self) -> list[str]:
+        """Every scope there is: participants, and ``UNASSIGNED`` where a message belongs to no single one."""
+        return [str(scope) for (scope,) in self._rows(statements.SCOPES, codes=CODES)]
 
     def dirty(self, ruleset: str, derived_on: date, limit: int = 100) -> list[str]:
         """Scopes whose rows are not those of today's inputs, ruleset and day; the least often derived first."""
@@ -49,7 +54,8 @@ class ScopeReads(InboxReads, RosterReads, DecisionReads):
                 messages = [message for message in messages if message.id <= pending[0]]
             token = Token(scope, tuple(message.id for message in messages), epoch, global_epoch, applied)
             participant = None if scope == UNASSIGNED else self.participant(scope)
-            return Snapshot(token, participant, tuple(messages), tuple(self.decisions()))
+            assessments = tuple(self.assessments(scope))
+            return Snapshot(token, participant, tuple(messages), tuple(self.decisions()), assessments)
 
     def _scope(self, scope: str) -> tuple[int, int, int | None, str | None, int | None]:
         row = self._row(statements.SCOPE, scope=scope)

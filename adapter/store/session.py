@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from adapter.store.engine import Engine, Row
@@ -17,6 +18,10 @@ class Reads:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.trial}>"
+
+    def at_one_instant(self) -> AbstractContextManager[None]:
+        """A block whose reads see one state of the store. A writer may wait for its end: nothing slow belongs in it."""
+        return self._engine.reading()
 
     def _rows(self, sql: str, **parameters: Any) -> list[Row]:
         return self._engine.rows(sql, {"trial": self.trial, **parameters})

@@ -23,6 +23,10 @@ AUDIT_ADD = """
 INSERT INTO audit (trial, seq, at, who, what, subject, old, new, why, prev, hash)
 VALUES (:trial, :seq, :at, :who, :what, :subject, :old, :new, :why, :prev, :hash)"""
 AUDIT_HEAD = "SELECT seq, hash FROM audit WHERE trial = :trial ORDER BY seq DESC LIMIT 1"
+# What was looked at, taken out or repaired leaves the trial's data as they were.
+AUDIT_LAST_CHANGE = """
+SELECT at FROM audit WHERE trial = :trial AND what NOT IN ('exported', 'raw bytes shown', 'store reopened')
+ORDER BY seq DESC LIMIT 1"""
 AUDIT_AFTER = """
 SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
 WHERE trial = :trial AND seq > :after ORDER BY seq LIMIT :limit"""
@@ -152,6 +156,18 @@ DECISIONS = "SELECT id, kind, body, who, at, why FROM decisions WHERE trial = :t
 RULESET_ADD = "INSERT INTO rulesets (trial, id, body, adopted_at) VALUES (:trial, :id, :body, :adopted_at)"
 RULESETS = "SELECT id, body, adopted_at FROM rulesets WHERE trial = :trial ORDER BY number"
 
+# --- assessments --------------------------------------------------------------------------------------------------
+
+ASSESSMENT_ADD = """
+INSERT INTO assessments (trial, study_id, assessed_on, ascites, encephalopathy, dialysis, who, at, why)
+VALUES (:trial, :study_id, :assessed_on, :ascites, :encephalopathy, :dialysis, :who, :at, :why)"""
+_ASSESSMENTS = """
+SELECT study_id, assessed_on, ascites, encephalopathy, dialysis, id, who, at, why FROM assessments
+WHERE trial = :trial """
+_IN_ORDER = "ORDER BY study_id, assessed_on, id"
+ASSESSMENTS = _ASSESSMENTS + _IN_ORDER
+ASSESSMENTS_OF_PARTICIPANT = _ASSESSMENTS + "AND study_id = :study_id " + _IN_ORDER
+
 # --- what must be derived again -----------------------------------------------------------------------------------
 
 SCOPE_ARRIVAL = """
@@ -163,6 +179,7 @@ ON CONFLICT (trial, scope) DO UPDATE SET epoch = scopes.epoch + 1"""
 SCOPE = """
 SELECT epoch, applied, derived_epoch, derived_ruleset, derived_global_epoch FROM scopes
 WHERE trial = :trial AND scope = :scope"""
+SCOPES = "SELECT scope FROM scopes WHERE trial = :trial AND scope <> :codes ORDER BY scope"
 SCOPE_DERIVED = """
 INSERT INTO scopes (trial, scope, applied, derived_arrivals, derived_epoch, derived_global_epoch, derived_ruleset,
     derived_on)

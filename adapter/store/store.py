@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapter.store import statements
+from adapter.store.assessments import AssessmentWrites
 from adapter.store.audit import AuditReads
-from adapter.store.decisions import DecisionWrites
 from adapter.store.derived import DerivedReads, DerivedWrites
 from adapter.store.engine import Engine
 from adapter.store.errors import StoreMissing
@@ -20,7 +20,7 @@ from adapter.store.roster import RosterWrites
 from adapter.store.schema import migrate
 
 
-class Transaction(InboxWrites, RosterWrites, DecisionWrites, DerivedWrites, PollWrites):
+class Transaction(InboxWrites, RosterWrites, AssessmentWrites, DerivedWrites, PollWrites):
     """All that can be written, within :meth:`Store.write`; what it reads holds what it has written.
 
     ``part()`` is a block within it that is undone alone where it raises.
