@@ -69,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         trial = Trial(Path(name))
         write(feed, trial.folder)
         _enrol(trial, feed.ended)
+        trial.run("assess", "import", str(trial.folder / "assessments.csv"))
         answers, seconds = _play(trial, feed.messages)
         table, queue = trial.ask("values", "--all"), trial.ask("review", "list")
         _print_table(table)
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
             f"\n{len(feed.messages)} messages over MLLP, one after the other, in {seconds:.1f} s ({rate:.0f} a second)"
         )
         print("acknowledged " + ", ".join(f"{n} {code}" for code, n in sorted(answers.items())))
-        return _judge(table, feed.truth, today)
+        return _judge(table, (*feed.truth, *feed.scores), today)
 
 
 def _enrol(trial: Trial, ended: Sequence[Any]) -> None:

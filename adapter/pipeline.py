@@ -18,13 +18,14 @@ from adapter.codecs.header import HeaderFault
 from adapter.codecs.message import open_message
 from adapter.codecs.oru import PatientResults, read_results
 from adapter.intake.screen import MERGES
-from adapter.model import Decision, Derived, Participant, Protocol, Reason, Received, SourceRules
+from adapter.model import Assessment, Decision, Derived, Participant, Protocol, Reason, Received, SourceRules
 from adapter.rules.codes import LOINC, CodeMap, decided_rows, suggest
+from adapter.rules.decided import in_force, readings
 from adapter.rules.derive import ReadMessage, derive
 from adapter.rules.interpret import Context, Interpreted, Origin, interpret
 from adapter.rules.match import Roster, contradiction
 from adapter.rules.queue import Dismissals, UnmappedCode, unmapped_items
-from adapter.store import UNASSIGNED, Store, Token, Unmapped
+from adapter.store import UNASSIGNED, Snapshot, Store, Token, Transaction, Unmapped
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,14 @@ class Rulebook:
 
     def contexts(self, decisions: Iterable[Decision]) -> Mapping[str, Context]:
         """What reading each source's results needs, people's decisions on codes included."""
-        decided = list[Mapping[str, str]]()
-        for decision in decisions:
+        made, decided = in_force(decisions), list[Mapping[str, str]]()
+        for decision in made:
             if decision.kind in ("map_code", "dismiss_code"):
                 decided.append({**decision.body, "row": f"decision {decision.id}"})
         return {
-            name: Context(self.protocol, source, CodeMap(source.codes, decided_rows(decided, name)))
+            name: Context(
+                self.protocol, source, CodeMap(source.codes, decided_rows(decided, name)), readings(made, name)
+            )
             for name, source in self.sources.items()
         }
 
@@ -62,6 +65,7 @@ def derive_scope(
     decisions: Sequence[Decision],
     today: date,
     *,
+    assessments: Sequence[Assessment] = (),
     forced: frozenset[int] = frozenset(),
 ) -> Derived:
     """All rows of one scope: a participant, or ``@`` for the messages that name several.
@@ -70,7 +74,21 @@ def derive_scope(
     """
     contexts = book.contexts(decisions)
     read = [read_message(m, scope, roster, contexts, forced=m.id in forced) for m in messages]
-    return _rows(scope, read, roster, book, decisions, today)
+    return _rows(scope, read, roster, book, decisions, today, assessments)
+
+
+def derive_snapshot(snapshot: Snapshot, roster: Roster, book: Rulebook, today: date) -> Derived:
+    """All rows of a snapshot's scope, by the roster given."""
+    scope, decisions = snapshot.token.scope, snapshot.decisions
+    assessments = snapshot.assessments
+    return derive_scope(scope, snapshot.messages, roster, book, decisions, today, assessments=assessments)
+
+
+def ask_about_codes(tx: Transaction, book: Rulebook, who: str, at: datetime) -> None:
+    """Questions about a source's codes are of all participants together."""
+    items = unmapped_items(book.protocol.trial, [_unmapped(each, book.protocol) for each in tx.unmapped()])
+    dismissals = Dismissals.of(in_force(tx.decisions()))
+    tx.apply_trial_items([item for item in items if not dismissals.covers(item)], book.ruleset, who, at)
 
 
 def _rows(
@@ -80,8 +98,10 @@ def _rows(
     book: Rulebook,
     decisions: Sequence[Decision],
     today: date,
+    assessments: Sequence[Assessment],
 ) -> Derived:
-    derived = derive(roster.participants.get(scope), read, book.protocol, decisions, today, book.ruleset)
+    participant = roster.participants.get(scope)
+    derived = derive(participant, read, book.protocol, decisions, today, book.ruleset, assessments)
     return replace(derived, study_id=scope)
 
 
@@ -119,6 +139,8 @@ def _read(
     if isinstance(opened, HeaderFault):
         return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": opened.text})
     if (opened.header.message_type, opened.header.trigger_event) in MERGES:
+        if origin.sha256 in context.readings.answered:
+            return ReadMessage(origin)
         return ReadMessage(origin, asked=Reason.IDENTITY_MERGE)
     groups = read_results(
         opened.text,
@@ -155,14 +177,23 @@ class _Reading:
             return self._asked(rest, Reason.IDENTITY_CONFLICT, facts) if rest else ReadMessage(self.origin)
         participant = self.roster.participants[self.scope]
         fields = [f for g in mine if (f := self._contradicts(participant, g) or contradicted)]
-        if fields and not self.forced:
+        if fields and not self.forced and not self._confirmed:
             return self._asked(mine, Reason.IDENTITY_CONFLICT, {"field": fields[0]}, shadows)
         if mine and fault is not None:
             return self._asked(mine, Reason.UNREADABLE_MESSAGE, {"why": fault}, shadows)
         return ReadMessage(self.origin, self._results(mine, None, self.scope), shadows=shadows)
 
+    @property
+    def _confirmed(self) -> bool:
+        """Whether a person said that this message is this participant's."""
+        return self.context.readings.identities.get(self.origin.sha256) == self.scope
+
     def _match(self, group: PatientResults) -> tuple[str, ...]:
-        return (self.scope,) if self.forced else self.roster.match(group.patient, self.context.source).study_ids
+        if self.forced:
+            return (self.scope,)
+        found = self.roster.match(group.patient, self.context.source).study_ids
+        said = self.context.readings.identities.get(self.origin.sha256)
+        return (said,) if said is not None and (said in found or not found) else found
 
     def _asked(
         self,
@@ -189,7 +220,8 @@ class _Reading:
         if read.asked is not None:
             facts = {name: _FHIR_FIELDS.get(fact, fact) for name, fact in (read.facts or {}).items()}
             return replace(read, facts=facts)
-        if document.replaced and not document.reported and not self.forced:
+        answered = self.origin.sha256 in self.context.readings.answered
+        if document.replaced and not document.reported and not self.forced and not answered:
             return ReadMessage(self.origin, asked=Reason.IDENTITY_MERGE)
         if document.deleted:  # it says which resource is gone, and nothing of what that resource said
             gone = [replace(r, kind="takes_back", reason=None, rule="takes_back", steps=()) for r in read.results]
@@ -256,7 +288,9 @@ class Settler:
             if not derived:
                 break
             steps += derived
-        self._ask_about_codes(book)
+        if self._store.codes_are_dirty(book.ruleset):
+            with self._store.write() as tx:
+                ask_about_codes(tx, book, self._who, self._now())
         return steps
 
     def adopt(self, book: Rulebook) -> bool:
@@ -288,7 +322,7 @@ class Settler:
             self._forget_unless((version, book.ruleset, tuple(d.id for d in snapshot.decisions)))
             try:
                 read = [self._reading(message, scope, roster, contexts) for message in snapshot.messages]
-                rows = _rows(scope, read, roster, book, snapshot.decisions, today)
+                rows = _rows(scope, read, roster, book, snapshot.decisions, today, snapshot.assessments)
             except Exception as error:  # one participant's trouble must not stop the others
                 self.stuck[scope] = snapshot.token
                 log.error("%s could not be derived: %s in the rules", scope, type(error).__name__)
@@ -311,16 +345,6 @@ class Settler:
         if self._known != known or len(self._read) > self._MOST_KEPT:
             self._known = known
             self._read.clear()
-
-    def _ask_about_codes(self, book: Rulebook) -> None:
-        """Questions about a source's codes are of all participants together."""
-        if not self._store.codes_are_dirty(book.ruleset):
-            return
-        with self._store.write() as tx:
-            items = unmapped_items(book.protocol.trial, [_unmapped(each, book.protocol) for each in tx.unmapped()])
-            dismissals = Dismissals.of(tx.decisions())
-            items = [item for item in items if not dismissals.covers(item)]
-            tx.apply_trial_items(items, book.ruleset, self._who, self._now())
 
 
 def _unmapped(found: Unmapped, protocol: Protocol) -> UnmappedCode:

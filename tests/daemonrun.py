@@ -124,6 +124,7 @@ def trial_of(feed: Any, folder: Path) -> DaemonRun:
     run = DaemonRun(folder)
     run.run("init", str(folder))
     run.run("participants", "import", str(folder / "roster.csv"))
+    run.run("assess", "import", str(folder / "assessments.csv"))
     for each in feed.ended:
         on = each.ended_on.isoformat() if isinstance(each.ended_on, date) else each.ended_on
         run.run("participants", "withdraw", each.study_id, "--on", on, "--because", each.why, "--reason", "planned")

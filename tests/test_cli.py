@@ -77,7 +77,11 @@ def test_values_has_a_row_for_each_participant_visit_and_endpoint(trial: DaemonR
     assert rows[0]["target_date"] == "2026-02-02"
     assert rows[0]["window"] == ["2026-01-26", "2026-02-09"]
     scores = [r for r in rows if r["endpoint"] in ("MELD", "CHILD_PUGH")]
-    assert {(r["derived"], r["value"], r["unit"]) for r in scores} == {(True, None, "{score}")}
+    assert {(r["derived"], r["unit"]) for r in scores} == {(True, "{score}")}
+    found = next(r for r in scores if (r["visit"], r["endpoint"]) == ("week-4", "MELD"))
+    assert (found["value"], found["status"], found["message_id"]) == (10, "captured", None)
+    assert found["inputs"]["TBIL"]["value"] == 34.2
+    assert found["inputs"]["TBIL"]["unit"] == "umol/L"
     assert {r["endpoint"] for r in trial.ask("values", "--all")} >= {"CREA", "NA"}
 
 
@@ -152,7 +156,7 @@ def test_review_list_show_and_resolve(trial: DaemonRun):
     } <= item.keys()  # fmt: skip
     assert trial.ask("review", "show", item["id"])["results"]
     assert item["id"] in trial.run("review", "show", item["id"])
-    assert "MELD" in words(trial, "review", "resolve", item["id"], "--map", "MELD", "--reason", "x", status=1)
+    assert "MELD" in words(trial, "review", "resolve", item["id"], "--map", "MELDX", "--reason", "x", status=1)
     words(trial, "review", "resolve", item["id"], "--map", "ALT", status=2)
     words(trial, "review", "resolve", "nope", "--dismiss", "--reason", "x", status=1)
     trial.run("review", "resolve", item["id"], "--dismiss", "--reason", "not of the trial")

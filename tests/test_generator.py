@@ -234,10 +234,23 @@ def test_written_feed_holds_what_was_generated(feed: Feed, tmp_path: Path) -> No
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["study_id", "identifier", "authority", "infused_at", "birth_date", "sex"]
     assert len(rows) == len(feed.roster)
-    assert len(json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))) == len(feed.truth)
+    planned = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))
+    assert len(planned) == len(feed.truth) + len(feed.scores)
+    with (tmp_path / "assessments.csv").open(encoding="utf-8", newline="") as file:
+        assert list(next(csv.reader(file))) == ["study_id", "assessed_on", "ascites", "encephalopathy", "dialysis"]
     assert len(json.loads((tmp_path / "queue.json").read_text(encoding="utf-8"))) == len(feed.queue)
     needles = [bytes.fromhex(line) for line in (tmp_path / "strangers.txt").read_text().splitlines()]
     assert tuple(needles) == feed.strangers
+
+
+def test_the_scores_of_a_feed_are_of_every_kind(feed: Feed) -> None:
+    scores = feed.scores
+    assert len(scores) == 32 * 3 * 2
+    statuses = Counter((cell.endpoint, cell.status) for cell in scores)
+    for endpoint in ("MELD", "CHILD_PUGH"):
+        assert all(statuses[endpoint, s] for s in ("captured", "missing", "in_review", "pending", "not_expected"))
+    assert len({cell.value_text for cell in scores if cell.endpoint == "MELD"}) > 10
+    assert len({cell.value_text for cell in scores if cell.endpoint == "CHILD_PUGH"}) > 5
 
 
 def test_command_line_writes_the_feed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,9 +36,15 @@ def test_the_shipped_protocol_is_the_trial() -> None:
     assert PROTOCOL.trial == "NCT06984497"
     assert PROTOCOL.timezone == "Asia/Shanghai"
     endpoints = ["ALT", "AST", "ALP", "TBIL", "ALB", "PT", "INR", "MELD", "CHILD_PUGH"]
-    assert list(PROTOCOL.analytes) == [*endpoints, "CREA", "NA"]
-    assert [a.id for a in PROTOCOL.analytes.values() if a.supporting] == ["CREA", "NA"]
-    assert [a.id for a in PROTOCOL.analytes.values() if a.derived] == ["MELD", "CHILD_PUGH"]
+    assert list(PROTOCOL.analytes) == [*endpoints, "CREA", "NA", "MELD_NA", "MELD_3_0"]
+    assert [a.id for a in PROTOCOL.analytes.values() if a.supporting] == ["CREA", "NA", "MELD_NA", "MELD_3_0"]
+    formulas = {a.id: a.formula for a in PROTOCOL.analytes.values() if a.derived}
+    assert formulas == {
+        "MELD": "MELD_UNOS",
+        "CHILD_PUGH": "CHILD_PUGH",
+        "MELD_NA": "MELD_NA",
+        "MELD_3_0": "MELD_3_0",
+    }
     assert [a.id for a in PROTOCOL.analytes.values() if a.dimensionless] == ["INR"]
     visits = [(v.id, v.target_day, v.before_days, v.after_days) for v in PROTOCOL.visits]
     assert visits == [("week-4", 28, 7, 7), ("week-12", 84, 14, 14), ("week-24", 168, 14, 14)]

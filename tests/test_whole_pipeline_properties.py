@@ -217,8 +217,8 @@ def test_message_by_message_comes_to_the_same_as_all_at_once(feed):
             messages = run.store.received(scope)
             at_once = derive_scope(scope, messages, roster, run.book, run.store.decisions(), NOW.date())
             placements = run.store.placements(scope)
-            assert set(at_once.results) == set(run.store.results(scope))
-            assert set(at_once.selections) == set(run.store.selections(scope))
+            assert sorted(map(repr, at_once.results)) == sorted(map(repr, run.store.results(scope)))
+            assert sorted(map(repr, at_once.selections)) == sorted(map(repr, run.store.selections(scope)))
             assert set(at_once.placements) == set(placements)
 
 

@@ -54,7 +54,7 @@ def replay(session: Session, paths: tuple[Path, ...], source_name: str | None, a
         with progress(files_of(paths), "replaying") as files:
             for path in files:
                 reports += replay_file(store, screen, path, session.now())
-        session.settle(store)
+        session.settle(store, adopt=True)
         tell(reports, store, session.book, session.now())
     _finish(reports, as_json=as_json, in_words=False)
 
@@ -116,7 +116,7 @@ def _result(report: ResultReport) -> dict[str, Any]:
         "study_id": row.study_id or None,
         "outcome": str(row.outcome),
         "endpoint": row.endpoint,
-        "value": None if row.value is None else Decimal(row.value),
+        "value": None if row.value is None or row.unit is None else Decimal(row.value),
         "value_text": row.value,
         "comparator": row.comparator,
         "unit": row.unit,
@@ -133,7 +133,11 @@ def _print(report: MessageReport, *, in_words: bool) -> None:
     if said["outcome"] != "accepted":
         click.echo(f"  {said['detail']}")
     for result in said["results"]:
-        value = f"{result['comparator'] or ''}{result['value_text']} {result['unit']}" if result["value_text"] else ""
+        value = (
+            f"{result['comparator'] or ''}{result['value_text']} {result['unit'] or ''}".strip()
+            if result["value_text"]
+            else ""
+        )
         where = " ".join(str(p) for p in (result["endpoint"], result["visit"], value, result["reason"]) if p)
         click.echo(f"  {result['locator']} {result['code']}: {result['outcome']} {where}".rstrip())
         for step in result["steps"] if in_words else ():

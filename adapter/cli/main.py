@@ -11,12 +11,13 @@ from typing import NoReturn
 import click
 
 from adapter import __version__
-from adapter.cli import feed, poll, queue, roster, service, table, trail
+from adapter.cli import assess, compare, export, feed, poll, queue, reprocess, roster, service, table, trace, trail
 from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
 from adapter.mappings import ProblemsError
 from adapter.pulse import AnotherDaemon
+from adapter.reprocess import NotDerivable
 from adapter.review.desk import DecisionRefused
-from adapter.review.roster import RosterError
+from adapter.review.rows import RowsError
 from adapter.store import StoreError
 
 
@@ -45,12 +46,17 @@ for command in (
     service.run,
     service.status,
     roster.participants,
+    assess.assess,
     feed.replay,
     feed.explain,
     feed.send,
     poll.poll,
     queue.review,
     table.values,
+    trace.trace,
+    compare.compare,
+    reprocess.reprocess,
+    export.export,
     trail.audit,
 ):
     cli.add_command(command)
@@ -64,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         cli.main(args=arguments, prog_name="lab-adapter")
     except ProblemsError as error:
         _fail(str(error), USAGE_IS_WRONG)
-    except (StoreError, RosterError, DecisionRefused, AnotherDaemon) as error:
+    except (StoreError, RowsError, DecisionRefused, AnotherDaemon, NotDerivable) as error:
         _fail(str(error), DATA_IS_WRONG)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has gone

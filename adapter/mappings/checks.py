@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import localcontext
 from itertools import pairwise
 
@@ -29,6 +29,14 @@ from adapter.mappings.shapes import (
     VisitRow,
 )
 
+MELDS = ("MELD_UNOS", "MELD_NA", "MELD_3_0")
+# What each score is computed from, and the unit its formula is published in.
+SCORE_INPUTS = {
+    "MELD_UNOS": {"TBIL": "mg/dL", "INR": "1", "CREA": "mg/dL"},
+    "MELD_NA": {"TBIL": "mg/dL", "INR": "1", "CREA": "mg/dL", "NA": "mmol/L"},
+    "MELD_3_0": {"TBIL": "mg/dL", "INR": "1", "CREA": "mg/dL", "NA": "mmol/L", "ALB": "g/dL"},
+    "CHILD_PUGH": {"TBIL": "mg/dL", "ALB": "g/dL"},
+}
 LIMITS = ("hard_min", "query_min", "query_max", "hard_max")  # in their order: each at most the next
 
 
@@ -107,9 +115,6 @@ def check_analytes(analytes: AnalytesFile, file: str) -> Iterator[Problem]:
     for id, row in analytes.analyte.items():
         place = f"analyte.{id}"
         yield from _check_limits(row, file, place)
-        if row.derived and (row.names or row.not_names or any(getattr(row, name) is not None for name in LIMITS)):
-            cause = "a derived analyte has limits or names, which nothing would read"
-            yield Problem(file, place, cause, "remove them, or derived = true")
         if row.dimensionless and row.unit != "1":
             yield Problem(file, f"{place}.unit", f'is "{row.unit}" though dimensionless', 'write unit = "1"')
         for name in row.names:
@@ -141,9 +146,6 @@ def check_value_sets(loinc: LoincFile, analytes: AnalytesFile, file: str) -> Ite
         if row is None:
             cause = f'"{id}" is not in the analytes file'
             yield Problem(file, f"value_set.{id}", cause, choose_from(id, list(analytes.analyte)))
-        elif row.derived:
-            cause = f"{id} is computed, and a code for it would have no unit and no limits"
-            yield Problem(file, f"value_set.{id}", cause, "remove the value set")
         yield from _check_codes(id, rows, owners, loinc.check_digit.exceptions, file)
 
 
@@ -248,6 +250,40 @@ def _check_alias_text(
     if meant != row.ucum:
         cause = f'"{text}" is an alias of {meant} already'
         yield Problem(file, f"{place}.texts", cause, "keep the one it means, or say of which analytes")
+
+
+# --- scores -------------------------------------------------------------------------------------------------------
+
+
+def check_scores(trial: TrialFile, analytes: AnalytesFile, units: UnitsFile, file: str) -> Iterator[Problem]:
+    """That what the trial's scores are computed from is captured, in units that the formulas know."""
+    scores, captured = trial.scores, [*trial.endpoints, *trial.supporting]
+    for id in trial.endpoints:
+        if id in analytes.analyte and analytes.analyte[id].derived and id not in ("MELD", "CHILD_PUGH"):
+            cause = f"{id} is derived, and there is no formula of that name for an endpoint"
+            yield Problem(file, "endpoints", cause, "write MELD or CHILD_PUGH")
+    wanted = dict[str, Mapping[str, str]]()
+    if "MELD" in captured:
+        wanted[scores.meld] = SCORE_INPUTS[scores.meld]
+    if "CHILD_PUGH" in captured:
+        wanted["CHILD_PUGH"] = {**SCORE_INPUTS["CHILD_PUGH"], scores.clotting: "1" if scores.clotting == "INR" else "s"}
+        if (scores.clotting == "PT") != (scores.pt_control is not None):
+            cause = 'clotting = "PT" and pt_control go together'
+            yield Problem(
+                file, "scores", cause, 'write pt_control = "12.0" (seconds) with clotting = "PT", else neither'
+            )
+    for formula, inputs in wanted.items():
+        for id, unit in inputs.items():
+            if id not in captured:
+                cause = f"{formula} is computed from {id}, which the trial does not capture"
+                yield Problem(file, "scores", cause, f"add {id} to supporting")
+                continue
+            if id not in analytes.analyte:
+                continue  # said already
+            own = (trial.analyte.get(id) or AnalyteChoice()).unit or analytes.analyte[id].unit
+            if not any(id in r.analytes and (r.unit, r.into) == (unit, own) for r in units.conversion):
+                cause = f"{formula} needs {id} in {unit}, and no conversion leads from {unit} to {own}"
+                yield Problem(file, "scores", cause, "add the conversion to the units file")
 
 
 # --- results ------------------------------------------------------------------------------------------------------

@@ -70,15 +70,10 @@ def _check(codes: CodeMapFile, protocol: Protocol, file: str) -> Iterator[Proble
 
 
 def _check_analyte(row: CodeMapRow, id: str, protocol: Protocol, file: str, place: str) -> Iterator[Problem]:
-    measured = [known.id for known in protocol.analytes.values() if not known.derived]
     analyte = protocol.analytes.get(id)
     if analyte is None:
         cause = f'the protocol has no analyte "{id}"'
-        yield Problem(file, f"{place}.analyte", cause, f"{choose_from(id, measured)}; or ignore = true")
-        return
-    if analyte.derived:
-        cause = f"{id} is computed from other values, not taken from a result"
-        yield Problem(file, f"{place}.analyte", cause, "write ignore = true instead")
+        yield Problem(file, f"{place}.analyte", cause, f"{choose_from(id, list(protocol.analytes))}; or ignore = true")
         return
     if row.unit is not None and unit_row(row.unit, analyte, protocol) is None:
         cause = f'"{row.unit}" is no unit of {id}'

@@ -30,7 +30,7 @@ from adapter.mappings.shapes import (
     UnitsFile,
     ValueSet,
 )
-from adapter.model import Analyte, LoincRow, Protocol, UnitRow, Visit
+from adapter.model import Analyte, LoincRow, Protocol, ScoreRules, UnitRow, Visit
 
 S = TypeVar("S", bound=Shape)
 
@@ -153,6 +153,7 @@ def _check(files: _Files) -> Iterator[Problem]:
         yield from checks.check_units(units, analytes, names["units"])
     if trial is None or loinc is None or units is None:
         return
+    yield from checks.check_scores(trial, analytes, units, names["trial"])
     for id in _measured(trial, analytes):
         unit = _chosen(trial, id).unit or analytes.analyte[id].unit
         known = [row.unit for row in units.conversion if id in row.analytes and row.into == unit]
@@ -174,7 +175,15 @@ def _check_setting(files: _Files, conditional_codes: Collection[str], asked_by: 
 
 
 def _ids(trial: TrialFile) -> list[str]:
-    return [*trial.endpoints, *trial.supporting]
+    """The trial's analytes. Beside the endpoint MELD, which is one formula, stand the other two."""
+    return [*trial.endpoints, *trial.supporting, *_beside(trial)]
+
+
+def _beside(trial: TrialFile) -> list[str]:
+    if "MELD" not in trial.endpoints:
+        return []
+    listed = (*trial.endpoints, *trial.supporting)
+    return [id for id in checks.MELDS if id != trial.scores.meld and id not in listed]
 
 
 def _measured(trial: TrialFile, analytes: AnalytesFile) -> list[str]:
@@ -193,15 +202,20 @@ def _assemble(complete: _Complete, files: _Files, conditional_codes: Collection[
         trial=trial.trial,
         title=trial.title,
         timezone=trial.timezone,
-        analytes={id: _analyte(id, trial, complete.analytes.analyte[id], units) for id in _ids(trial)},
+        analytes={
+            id: _analyte(id, trial, complete.analytes.analyte[id], units)
+            for id in _ids(trial)
+            if id in complete.analytes.analyte
+        },
         visits=tuple(sorted(visits, key=lambda visit: visit.target_day)),
-        loinc=_loinc(_ids(trial), complete.loinc, Path(files.names["loinc"]).name),
+        loinc=_loinc(_value_sets(trial), complete.loinc, Path(files.names["loinc"]).name),
         unit_aliases={text: row.ucum for row in units.alias if row.analytes is None for text in row.texts},
         no_result_texts=tuple(text.casefold() for text in results.texts),
         no_result_words=tuple(word.casefold() for word in results.words),
         specimens=frozenset(text.casefold() for text in said),
         conditional_codes=frozenset(conditional_codes),
         fingerprint=_fingerprint(files.contents, conditional_codes),
+        scores=ScoreRules(**dict(trial.scores)),
     )
 
 
@@ -216,10 +230,11 @@ def _analyte(id: str, trial: TrialFile, row: AnalyteRow, units: UnitsFile) -> An
         id=id,
         label=choice.label or row.label,
         unit=unit,
-        supporting=id in trial.supporting,
+        supporting=id not in trial.endpoints,
         derived=row.derived,
+        formula=(trial.scores.meld if id == "MELD" else id) if row.derived else "",
         dimensionless=row.dimensionless,
-        units={r.unit: UnitRow(r.unit, r.factor, r.source) for r in rows},
+        units={r.unit: UnitRow(r.unit, r.factor, r.source, (r.example.number, r.example.result)) for r in rows},
         unit_aliases=dict(aliases),
         names=tuple(row.names),
         not_names=tuple(row.not_names),
@@ -227,21 +242,26 @@ def _analyte(id: str, trial: TrialFile, row: AnalyteRow, units: UnitsFile) -> An
     )
 
 
-def _loinc(ids: list[str], loinc: LoincFile, file: str) -> dict[str, tuple[LoincRow, ...]]:
+def _value_sets(trial: TrialFile) -> dict[str, str]:
+    """Each analyte with the value set that is its own: a code is of one formula, and MELD is one of them here."""
+    return {id: trial.scores.meld if id == "MELD" else id for id in _ids(trial)}
+
+
+def _loinc(ids: dict[str, str], loinc: LoincFile, file: str) -> dict[str, tuple[LoincRow, ...]]:
     """The rows of each code: the one analyte that takes it, or else every analyte that denies it.
 
     A denial says "not this analyte". Where the protocol takes the code for another one, that is what counts.
     """
     taken: dict[str, tuple[LoincRow, ...]] = {}
     denied: dict[str, tuple[LoincRow, ...]] = {}
-    for id in ids:
-        rows = loinc.value_set.get(id, ValueSet())
+    for id, name in ids.items():
+        rows = loinc.value_set.get(name, ValueSet())
         for kind in ("accept", "conditional"):
             for row in getattr(rows, kind):
-                place = f"{file}: {id} {kind} {row.code}"
+                place = f"{file}: {name} {kind} {row.code}"
                 taken[row.code] = (LoincRow(row.code, kind, id, name=row.name, ucum=row.ucum, row=place),)
         for no in rows.deny:
-            place = f"{file}: {id} deny {no.code}"
+            place = f"{file}: {name} deny {no.code}"
             denied[no.code] = (*denied.get(no.code, ()), LoincRow(no.code, "deny", id, why=no.why, row=place))
     return denied | taken
 

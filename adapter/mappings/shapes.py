@@ -83,6 +83,15 @@ class AnalyteChoice(Limits):
     unit: Text | None = None
 
 
+class Scores(Shape):
+    """How the trial's scores are computed."""
+
+    meld: Literal["MELD_UNOS", "MELD_NA", "MELD_3_0"] = "MELD_UNOS"
+    clotting: Literal["INR", "PT"] = "INR"
+    pt_control: DecimalText | None = None
+    max_days_apart: Days = 2
+
+
 class TrialFile(File):
     """A trial: ``nct06984497.toml``."""
 
@@ -92,6 +101,7 @@ class TrialFile(File):
     endpoints: SomeTexts
     supporting: Texts = []
     files: FileNames
+    scores: Scores = Scores()
     visit: list[VisitRow]
     analyte: dict[str, AnalyteChoice] = {}
 

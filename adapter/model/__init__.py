@@ -6,8 +6,19 @@ it was sent with. Bad data is a value here (:class:`Held` reasons), never an exc
 
 from adapter.model.common import Coding, Collected, Outcome, PartialTime, Precision, Reason, Status, Step
 from adapter.model.derived import Derived, PlacementRow, ResultRow, ReviewItem, SelectionRow
-from adapter.model.protocol import Analyte, CodeRow, LoincRow, Protocol, SourceRules, UnitRow, Visit
+from adapter.model.protocol import (
+    Analyte,
+    AssessmentCode,
+    CodeRow,
+    LoincRow,
+    Protocol,
+    ScoreRules,
+    SourceRules,
+    UnitRow,
+    Visit,
+)
 from adapter.model.received import (
+    Assessment,
     Decision,
     Identifier,
     Participant,
@@ -21,6 +32,8 @@ from adapter.model.received import (
 
 __all__ = [
     "Analyte",
+    "Assessment",
+    "AssessmentCode",
     "CodeRow",
     "Coding",
     "Collected",
@@ -42,6 +55,7 @@ __all__ = [
     "ReportedValue",
     "ResultRow",
     "ReviewItem",
+    "ScoreRules",
     "SelectionRow",
     "SourceRules",
     "StatedTime",

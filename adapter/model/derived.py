@@ -38,6 +38,8 @@ class ResultRow:
     reported_at: str | None
     item: str | None  # the review item that holds it
     ruleset: str
+    final: bool = False  # whether its value stands and is no preliminary one
+    sent_unit: str | None = None  # UCUM: the unit that the number was sent in
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class SelectionRow:
     locator: str | None
     open_items: tuple[str, ...]
     ruleset: str
+    score: Mapping[str, object] | None = None  # of a derived cell: formula, inputs, settings, points (rules/scores.py)
 
 
 @dataclass(frozen=True, slots=True)

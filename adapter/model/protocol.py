@@ -14,17 +14,19 @@ class UnitRow:
     ucum: str
     factor: Decimal
     source: str = ""
+    example: tuple[Decimal, Decimal] | None = None  # worked by hand: in ucum, and in the analyte's unit
 
 
 @dataclass(frozen=True, slots=True)
 class Analyte:
-    """An endpoint or a supporting analyte. Derived endpoints (scores) have no limits, units or names."""
+    """An endpoint or a supporting analyte. One that is ``derived`` is a score: computed, by ``formula``."""
 
     id: str
     label: str
     unit: str
     supporting: bool = False
     derived: bool = False
+    formula: str = ""  # of a derived one: MELD_UNOS, MELD_NA, MELD_3_0 or CHILD_PUGH
     dimensionless: bool = False
     hard_min: Decimal | None = None
     hard_max: Decimal | None = None
@@ -61,6 +63,16 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreRules:
+    """How the protocol computes its scores. ``pt_control`` in seconds, where ``clotting`` is PT."""
+
+    meld: str = "MELD_UNOS"
+    clotting: str = "INR"
+    pt_control: Decimal | None = None
+    max_days_apart: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """One trial as data. ``fingerprint`` is the SHA-256 of all files it was read from."""
 
@@ -76,6 +88,7 @@ class Protocol:
     specimens: frozenset[str]  # casefolded codes and names that are blood, serum or plasma
     conditional_codes: frozenset[str]  # conditional LOINC codes that the setting enables
     fingerprint: str
+    scores: ScoreRules = ScoreRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,17 @@ class CodeRow:
     unit: str | None = None
     name: str = ""
     row: str = ""  # where it stands: file and row, or the decision's id
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentCode:
+    """Under which code a source sends an assessment, and what it sends for each of the item's values."""
+
+    item: str  # ascites, encephalopathy, dialysis
+    code: str
+    values: Mapping[str, tuple[str, ...]]  # the item's value -> codes and texts as sent
+    system: str | None = None
+    row: str = ""  # where it stands in the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +128,4 @@ class SourceRules:
     offset_from_msh7: bool = False
     status_map: Mapping[str, str] = field(default_factory=dict)  # as sent ("" for none) -> a code of table 0085
     codes: tuple[CodeRow, ...] = ()
+    assessments: tuple[AssessmentCode, ...] = ()

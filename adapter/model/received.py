@@ -50,11 +50,22 @@ class Received:
 class Decision:
     """What a person decided: an input of the rules. ``body`` depends on ``kind``:
 
-    ``map_code``        source, code, system, analyte, unit (optional)
-    ``dismiss_code``    source, code, system
-    ``dismiss_item``    item, evidence
-    ``choose``          study_id, visit, endpoint, result (its key), evidence
-    ``accept_outside``  study_id, visit, endpoint, result (its key)
+    ``map_code``          source, code, system, analyte, unit (optional)
+    ``dismiss_code``      source, code, system
+    ``accept_unit``       source, code, system, sent (empty: none was), unit
+    ``map_status``        source, sent (empty: none was), status (of table 0085)
+    ``accept_specimen``   source, specimen
+    ``read_result``       source, study_id, results (keys, a line each), what (rules/decided.py), to
+    ``take_back``         source, study_id, results
+    ``choose``            study_id, visit, endpoint, result (its key), evidence
+    ``accept_outside``    study_id, visit, endpoint, result (its key), evidence
+    ``confirm_identity``  source, sha256, participant: whose the message is
+    ``refuse_identity``   source, sha256: another person's; its bytes are erased
+    ``merge_identity``    source, sha256, participant: the roster has gained the surviving identifier
+    ``retry``             source, sha256
+    ``dismiss_item``      item, evidence
+    ``sign_off``          study_id, visit, cells (JSON: each endpoint's fingerprint)
+    ``undo``              decision (its id), and what names the scope of that
     """
 
     id: int
@@ -63,6 +74,25 @@ class Decision:
     who: str
     at: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a clinician judged of a participant on a day, as entered. None: not assessed.
+
+    ``ascites`` is none, mild or moderate_severe; ``encephalopathy`` none, grade_1_2 or grade_3_4; ``dialysis`` (twice
+    or more in the week before) yes or no.
+    """
+
+    study_id: str
+    assessed_on: date
+    ascites: str | None = None
+    encephalopathy: str | None = None
+    dialysis: str | None = None
+    id: int = 0
+    who: str = ""
+    at: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +115,15 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class ReportedValue:
-    """OBX-5 as sent. ``plain`` is the one text that may hold a number, or None with the ``fault`` that forbids it."""
+    """OBX-5 as sent. ``plain`` is the one text that may hold a number, or None with the ``fault`` that forbids it.
+
+    ``coded`` is what a coded value says beside that: its codes and texts, each as sent.
+    """
 
     shown: str
     plain: str | None
     fault: str = ""
+    coded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

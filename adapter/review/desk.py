@@ -85,7 +85,7 @@ def map_code(
         raise DecisionRefused(
             f"item {entry.id}: the results carry no code; dismiss it, or have the laboratory send one"
         )
-    known = [a.id for a in protocol.analytes.values() if not a.derived]
+    known = list(protocol.analytes)
     if analyte not in known:
         raise DecisionRefused(f"{analyte} is no analyte of the protocol; write one of {', '.join(known)}")
     if unit is not None and unit not in protocol.analytes[analyte].units:

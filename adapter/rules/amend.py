@@ -252,7 +252,7 @@ def _status(report: Interpreted) -> Status:
 def _content(report: Interpreted) -> Hashable:
     """What two equal reports must agree in: value, comparator and unit, or the text that could not be read."""
     if report.kind == "value":
-        return ("value", report.number, report.comparator)
+        return ("value", report.number, report.comparator, report.assessed)
     if report.kind == "held":
         return ("held", report.reported.value.shown, report.reported.units, report.reason)
     return (report.kind,)

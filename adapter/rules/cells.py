@@ -21,7 +21,6 @@ from adapter.model import (
 from adapter.rules.interpret import Interpreted
 from adapter.rules.queue import Dismissals, cell_item, message_item_id
 from adapter.rules.select import Candidate, Selection, fingerprint, order, select, why_lost
-from adapter.rules.units import plain
 from adapter.rules.windows import near_miss, visit_of, window
 
 
@@ -91,6 +90,27 @@ class Cell:
     loose: list[ReviewItem] = field(default_factory=list)  # questions that know no visit and might be of this one
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One cell, settled: its row, what was chosen, its candidates with the reason each was or was not, what it asks."""
+
+    row: SelectionRow
+    chosen: Candidate | None
+    placements: list[PlacementRow]
+    items: list[ReviewItem]
+
+    @property
+    def report(self) -> Interpreted | None:
+        """The report whose value stands."""
+        return None if self.chosen is None else self.chosen.report
+
+    @property
+    def collected_on(self) -> date:
+        """The day that the chosen result was taken."""
+        assert self.chosen is not None
+        return self.chosen.collected.on
+
+
 def could_fall(result: Interpreted, cell: Cell, who: Participation) -> bool:
     """Whether a held result might give this cell its value: dated in the window, or undated and taken by then."""
     if cell.analyte.id not in result.could_be or who.infused_on is None:
@@ -113,8 +133,8 @@ def make_cell(
     return cell
 
 
-def settle(cell: Cell, who: Participation) -> tuple[SelectionRow, list[PlacementRow], list[ReviewItem]]:
-    """The cell's row, its candidates with the reason each was or was not chosen, and what it asks."""
+def settle(cell: Cell, who: Participation) -> Settled:
+    """Choose, and ask what must be asked."""
     decision = who.decided(cell.visit, cell.analyte)
     chosen, items = _choice(cell, decision, who)
     open_items = [i for i in items if not who.dismissals.covers(i)]
@@ -128,7 +148,7 @@ def settle(cell: Cell, who: Participation) -> tuple[SelectionRow, list[Placement
             open_items = [] if who.dismissals.covers(missed) else [missed]
             asked = {i.id for i in open_items}
     row = _row(cell, chosen, decision, sorted(asked), _first_reason(cell, open_items, items), who)
-    return row, _placements(cell, chosen, decision, who), items
+    return Settled(row, chosen, _placements(cell, chosen, decision, who), items)
 
 
 def _choice(cell: Cell, decision: Decision | None, who: Participation) -> tuple[Candidate | None, list[ReviewItem]]:
@@ -152,7 +172,9 @@ def _choice(cell: Cell, decision: Decision | None, who: Participation) -> tuple[
 
 def _window_missed(cell: Cell, who: Participation) -> ReviewItem | None:
     """Closed with nothing in it, while an unscheduled result lies within twice the tolerance: propose the nearest."""
-    if who.infused_on is None or cell.analyte.supporting or cell.selection.ordered or not cell.near:
+    if who.infused_on is None or cell.selection.ordered or not cell.near:
+        return None
+    if cell.analyte.supporting or cell.analyte.derived:  # nobody is asked for what the table does not wait for
         return None
     target, _, last = window(cell.visit, who.infused_on)
     if who.today <= last or (who.participant.ended_on is not None and who.participant.ended_on <= target):
@@ -211,12 +233,12 @@ def _row(
     if chosen is None:
         return empty
     report = chosen.report
-    assert report.number is not None and chosen.day is not None
+    assert report.value is not None and chosen.day is not None
     return replace(
         empty,
         status="captured" if chosen.final else "provisional",
         reason=None,
-        value=plain(report.number),
+        value=report.value,
         comparator=report.comparator,
         flags=tuple(_flags(cell, chosen, decision)),
         collected_at=chosen.collected.text,
@@ -236,6 +258,8 @@ def _flags(cell: Cell, chosen: Candidate, decision: Decision | None) -> list[str
         flags.append("outside_query_limits")
     if chosen.also:
         flags.append("same_result_through_two_sources")
+    if chosen.report.read_by_person:
+        flags.append("read_by_person")
     if decision is not None:
         flags.append("chosen_by_person")
     return flags

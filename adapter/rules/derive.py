@@ -13,6 +13,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from adapter.model import (
+    Assessment,
     Collected,
     Decision,
     Derived,
@@ -27,9 +28,12 @@ from adapter.model import (
     Step,
 )
 from adapter.rules.amend import Stands, amend, replaced_versions
-from adapter.rules.cells import Loose, Participation, make_cell, settle
-from adapter.rules.endings import Ending, contested_cells, end, result_row
+from adapter.rules.assess import ANALYTES
+from adapter.rules.cells import Loose, Participation, Settled, make_cell, settle
+from adapter.rules.decided import in_force, taken_back
+from adapter.rules.endings import Ending, contested_cells, end, result_row, without_taken_back
 from adapter.rules.interpret import Interpreted, Origin
+from adapter.rules.judged import judge
 from adapter.rules.queue import (
     UNSCHEDULED,
     Dismissals,
@@ -38,10 +42,12 @@ from adapter.rules.queue import (
     message_items,
     whole_message_item,
 )
+from adapter.rules.scores import compute
 from adapter.rules.select import Candidate, counted_once
+from adapter.rules.signing import changed_since_sign_off
 from adapter.rules.windows import infusion
 
-RULES_VERSION = "1"  # raise it when the rules' code changes what a result becomes
+RULES_VERSION = "2"  # raise it when the rules' code changes what a result becomes
 
 _AFTER = {"withdrawn": "after_withdrawal", "died": "after_death", "transplanted": "after_transplantation"}
 
@@ -69,15 +75,17 @@ def derive(
     decisions: Sequence[Decision],
     today: date,
     ruleset: str,
+    assessments: Sequence[Assessment] = (),
 ) -> Derived:
     """All rows of one participant; ``participant`` None is for messages that name several, which give only items."""
+    decisions = in_force(decisions)
     study_id = participant.study_id if participant is not None else ""
     who = participant if participant is not None else Participant("")
     own = [r for m in messages for r in m.results]
     shadows = [r for m in messages for r in m.shadows if after_end(r.collected, who) is None]
     endings: dict[str, Ending] = {}
     kept = _excluded(_newest(own, messages, endings), who, endings)
-    stands = amend(kept)
+    stands = without_taken_back(amend(kept), taken_back(decisions), endings)
     last_said = {s.report.key: s.report for s in stands}
     own = [last_said.get(r.key, r) for r in own]
     infused = infusion(who.infused_at, ZoneInfo(protocol.timezone)) if participant is not None else None
@@ -100,7 +108,8 @@ def derive(
     )
     rows, placements, asked = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
     if participant is not None:
-        rows, placements, asked = _cells(candidates, [*held, *shadows], contested, loose, judged)
+        rows, placements, asked = _cells(candidates, [*held, *shadows], contested, loose, assessments, judged)
+        asked += changed_since_sign_off(rows, judged)
     end(stands, candidates, infused, judged, endings)
     assert len(endings) == len({r.key for r in own}), "each result that was read has one outcome"
     told = [result_row(r, endings[r.key], protocol, ruleset) for r in sorted(own, key=_as_received)]
@@ -230,44 +239,29 @@ def _cells(
     held: Sequence[Interpreted],
     contested: Mapping[tuple[str, str, str], list[Interpreted]],
     loose: Sequence[Loose],
+    assessments: Sequence[Assessment],
     who: Participation,
 ) -> tuple[list[SelectionRow], list[PlacementRow], list[ReviewItem]]:
     rows, placements, items = list[SelectionRow](), list[PlacementRow](), list[ReviewItem]()
     for visit in who.protocol.visits:
-        for analyte in who.protocol.analytes.values():
-            if analyte.derived:
-                rows.append(_not_computed(visit.id, analyte.id, analyte.unit, who))
-                continue
+        settled = dict[str, Settled]()
+        for analyte in (*who.protocol.analytes.values(), *ANALYTES.values()):
             cell = make_cell(visit, analyte, candidates, held, who)
             cell.contested = contested.get((who.participant.study_id, visit.id, analyte.id), [])
             cell.loose = [each.item for each in loose if each.might_be_of(visit, analyte, who)]
-            row, placed, asked = settle(cell, who)
-            rows.append(row)
-            placements += placed
+            settled[analyte.id] = settle(cell, who)
+        measured = {a.id: settled[a.id] for a in who.protocol.analytes.values() if not a.derived}
+        judged = {item: judge(item, assessments, settled[item], visit, who) for item in ANALYTES}
+        for id, each in settled.items():
+            row, asked, placed = each.row, each.items, each.placements
+            if id not in measured and id not in judged:
+                row, asked = compute(who.protocol.analytes[id], visit, measured, judged, each, who)
+                placed = [replace(p, chosen=False, why="score_is_computed") for p in each.placements]
+            if id not in judged:  # an assessment is an input of the scores, and no cell of the table
+                rows.append(row)
             items += asked
+            placements += placed
     return rows, placements, items
-
-
-def _not_computed(visit: str, endpoint: str, unit: str, who: Participation) -> SelectionRow:
-    return SelectionRow(
-        study_id=who.participant.study_id,
-        visit=visit,
-        endpoint=endpoint,
-        status="empty",
-        reason="not_computed",
-        value=None,
-        comparator=None,
-        unit=unit,
-        flags=(),
-        collected_at=None,
-        day_offset=None,
-        source=None,
-        message_id=None,
-        inbox_id=None,
-        locator=None,
-        open_items=(),
-        ruleset=who.ruleset,
-    )
 
 
 def _ignored(own: Iterable[Interpreted], endings: Mapping[str, Ending]) -> dict[int, dict[str, int]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapter.model import Collected, Outcome, Protocol, Reason, ResultRow, Step
-from adapter.rules.amend import Stands
+from adapter.rules.amend import Stands, amend
 from adapter.rules.cells import Participation
+from adapter.rules.decided import Said
 from adapter.rules.interpret import Interpreted
 from adapter.rules.queue import UNSCHEDULED, item_id, message_item_id
 from adapter.rules.select import Candidate
-from adapter.rules.units import plain
 from adapter.rules.windows import before_infusion, visit_of
 
 
@@ -25,6 +25,33 @@ class Ending:
     visit: str | None = None
     item: str | None = None
     step: Step | None = None
+    final: bool = False
+
+
+def without_taken_back(
+    stands: Sequence[Stands], taken_back: Mapping[str, Said], endings: dict[str, Ending]
+) -> list[Stands]:
+    """The results that are left when those that a person took back end here.
+
+    It was that report that was judged: one that comes later in its place is another, and stands. Of several that
+    contradict each other the rest are left; a single one that is left stands.
+    """
+    left = []
+    for result in stands:
+        reports = result.conflict or (result.report,)
+        kept = [r for r in reports if r.key not in taken_back]
+        for report in (r for r in reports if r.key in taken_back):
+            step = taken_back[report.key].step("taken_back")
+            endings[report.key] = Ending(Outcome.TAKEN_BACK, "taken_back_by_person", step=step)
+        if len(kept) == len(reports):
+            left.append(result)
+        elif kept and (rest := amend(kept)):
+            left += [replace(rest[0], replaced=(*rest[0].replaced, *result.replaced)), *rest[1:]]
+        else:
+            for old in result.replaced:
+                step = Step("superseded", {"by": result.report.origin.message_control_id})
+                endings[old.key] = Ending(Outcome.SUPERSEDED, "superseded", step=step)
+    return left
 
 
 def contested_cells(
@@ -58,8 +85,9 @@ def end(
             item = item_id(who.protocol.trial, Reason.CONFLICTING_RESULTS, *cell)
             endings[report.key] = _held_ending(report, Reason.CONFLICTING_RESULTS, item)
         if not result.conflict:
-            report = result.report
-            endings[report.key] = _ending(report, placed.get(report.key), baseline, infused, who)
+            report, candidate = result.report, placed.get(result.report.key)
+            ending = _ending(report, candidate, baseline, infused, who)
+            endings[report.key] = replace(ending, final=candidate is not None and candidate.final)
 
 
 def _cell_of(result: Stands, infused: Collected | None, protocol: Protocol, study_id: str) -> tuple[str, str, str]:
@@ -135,7 +163,7 @@ def result_row(result: Interpreted, ending: Ending, protocol: Protocol, ruleset:
         reason=ending.reason,
         rule=ending.rule,
         endpoint=result.analyte,
-        value=None if result.number is None else plain(result.number),
+        value=result.value,
         comparator=result.comparator,
         unit=None if result.number is None else protocol.analytes[result.analyte or ""].unit,
         collected_at=result.collected.text if result.collected else None,
@@ -146,4 +174,6 @@ def result_row(result: Interpreted, ending: Ending, protocol: Protocol, ruleset:
         reported_at=said_at.text if said_at else None,
         item=ending.item,
         ruleset=ruleset,
+        final=ending.final,
+        sent_unit=result.sent_unit,
     )

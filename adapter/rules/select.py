@@ -49,10 +49,11 @@ class Candidate:
 
     @property
     def content(self) -> tuple[str, str]:
-        """Value and comparator, equal for equal numbers (``1.10`` and ``1.1``)."""
+        """Value and comparator, equal for equal numbers (``1.10`` and ``1.1``); of an assessment its value."""
         number = self.report.number
-        assert number is not None
-        return plain(number.normalize()), self.report.comparator or ""
+        text = self.report.assessed if number is None else plain(number.normalize())
+        assert text is not None
+        return text, self.report.comparator or ""
 
     def holds(self, key: str) -> bool:
         """Whether a report (by its key) is this result in any of its versions or copies."""
@@ -107,6 +108,7 @@ def _same_through_two_sources(a: Candidate, b: Candidate) -> bool:
     return (
         not (a.contested or b.contested)
         and b.report.origin.source not in sources
+        and a.report.analyte == b.report.analyte
         and a.content == b.content
         and same_time(a.collected, b.collected, dates_match_times=True)
     )

@@ -87,8 +87,11 @@ def _plausible(collected: Collected, received_at: datetime, trial_zone: ZoneInfo
 
 def infusion(text: str | None, trial_zone: ZoneInfo) -> Collected | None:
     """The roster's ``infused_at``: a date, or a time with its offset (checked when it was entered)."""
-    if text is None:
-        return None
+    return None if text is None else stated_in(text, trial_zone)
+
+
+def stated_in(text: str, trial_zone: ZoneInfo) -> Collected:
+    """What a person entered, checked when it was: an ISO date, or a time with its offset, in the trial's zone."""
     if len(text) == len("2026-01-05"):
         return Collected(date.fromisoformat(text), None, Precision.DAY)
     at = datetime.fromisoformat(text).astimezone(trial_zone)

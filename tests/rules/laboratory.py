@@ -11,6 +11,7 @@ from pathlib import Path
 from adapter.codecs.times import read_time
 from adapter.mappings import load_protocol
 from adapter.model import (
+    Assessment,
     CodeRow,
     Coding,
     Decision,
@@ -108,10 +109,12 @@ def table(
     today: date = TODAY,
     decisions: Sequence[Decision] = (),
     protocol: object = None,
+    assessments: Sequence[Assessment] = (),
 ) -> Derived:
     """The rows of the participant whose results these are, one message for each."""
     messages = [ReadMessage(r.origin, (r,)) for r in results]
-    return derive(who, messages, protocol if protocol is not None else PROTOCOL, decisions, today, "rules")  # type: ignore[arg-type]
+    chosen = protocol if protocol is not None else PROTOCOL
+    return derive(who, messages, chosen, decisions, today, "rules", assessments)  # type: ignore[arg-type]
 
 
 def cell(derived: Derived, visit: str = "week-4", endpoint: str = "ALT") -> SelectionRow:
