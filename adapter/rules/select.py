@@ -107,6 +107,7 @@ def _same_through_two_sources(a: Candidate, b: Candidate) -> bool:
     return (
         not (a.contested or b.contested)
         and b.report.origin.source not in sources
+        and a.report.analyte == b.report.analyte
         and a.content == b.content
         and same_time(a.collected, b.collected, dates_match_times=True)
     )

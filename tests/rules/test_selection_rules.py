@@ -144,6 +144,14 @@ def test_the_same_result_through_two_sources_counts_once_and_says_so():
     assert not derived.items
 
 
+def test_equal_numbers_of_two_analytes_through_two_sources_are_two_results():
+    alt = understood(reported("30", code="1742-6"), source=LIS)
+    ast = understood(reported("30", code="1920-8", order="filler:E9"), source=EHR)
+    derived = table(alt, ast)
+    assert [cell(derived, endpoint=name).value for name in ("ALT", "AST")] == ["30", "30"]
+    assert not any("same_result_through_two_sources" in found.flags for found in derived.selections)
+
+
 def test_through_two_sources_a_date_alone_is_the_same_as_a_time_of_that_day():
     lis = understood(reported("30", taken=on(28)), source=LIS)
     ehr = understood(reported("30", taken=on(28, "083010")), source=EHR)
