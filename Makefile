@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help python setup demo test check test-all bench lock clean
+.PHONY: help python setup demo test check test-real test-all bench bench-poll lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,10 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.real: requirements-real.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes -r requirements-real.txt
+	@touch $@
+
 setup: $(VENV)/.runtime ## only the set-up: .venv/bin/lab-adapter is there afterwards
 
 demo: $(VENV)/.runtime ## a whole trial's feed through the real daemon; DEMO_ARGS=--exit ends by itself
@@ -48,8 +52,13 @@ demo: $(VENV)/.runtime ## a whole trial's feed through the real daemon; DEMO_ARG
 test: $(VENV)/.dev ## the tests that need nothing beyond Python and the package index
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not real and not shared"
 
-test-all: $(VENV)/.dev ## also the tests on real servers: a FHIR server, PostgreSQL, a browser
-	$(BIN)/python -m pytest -q
+# Node.js comes with the environment; a JDK 17 or later and Maven are the machine's.
+REAL := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q
+test-real: $(VENV)/.real ## the tests on real servers alone: HAPI FHIR (needs a JDK and Maven), OAuth 2
+	$(REAL) -m real
+
+test-all: $(VENV)/.real ## every test
+	$(REAL)
 
 # The last three: what no linter knows. The patterns do not match themselves.
 check: $(VENV)/.dev ## formatter, linter, type checker, import rules, traces of a machine, clocks in pure rooms
@@ -67,15 +76,19 @@ check: $(VENV)/.dev ## formatter, linter, type checker, import rules, traces of 
 bench: $(VENV)/.dev ## the benchmarks, side by side with their peers
 	$(BIN)/python bench/run.py
 
+bench-poll: $(VENV)/.dev ## what a poll costs, on a HAPI FHIR server (needs a JDK and Maven)
+	$(BIN)/python bench/poll.py
+
 # Resolves alike under Python 3.11, 3.12 and 3.13, so one pair of files serves them all.
-LOCK := .venv-lock/bin/python -m piptools compile --quiet --strip-extras --generate-hashes --build-deps-for editable \
+LOCK := .venv-lock/bin/python -m piptools compile --quiet --strip-extras --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(LOCK_ARGS)
 lock: python ## resolve pyproject.toml into requirements*.txt again (LOCK_ARGS=--upgrade for newer releases)
 	test -x .venv-lock/bin/python || "$(PYTHON)" -m venv .venv-lock
 	.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools==7.6.2
-	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements-dev.txt --extra dev --constraint requirements.txt \
-		pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --build-deps-for editable --output-file requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --build-deps-for editable --output-file requirements-dev.txt --extra dev \
+		--constraint requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements-real.txt requirements-real.in
 
 clean: ## remove the environment and what tools left behind; no store and no configuration
 	rm -rf $(VENV) .venv-lock build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

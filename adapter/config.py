@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -43,6 +43,12 @@ NOT_YET_KINDS = {"folder": "watching a folder"}
 KINDS: Mapping[str, type[Section]] = {"mllp": MllpSection, "fhir": FhirSection}
 
 _SQLITE = "sqlite:///"
+# By kind, the keys of a source that a running daemon can take over: what is no business of its port or its server.
+_TAKEN_OVER: Mapping[str, Set[str]] = {
+    "mllp": MllpSection.model_fields.keys()
+    - {"host", "port", "allow_from", "max_frame_bytes", "idle_timeout", "frame_timeout", "max_connections"},
+    "fhir": {"authority", "timezone", "codes"},
+}
 
 
 class ConfigError(ProblemsError):
@@ -271,6 +277,20 @@ def ruleset(config: Config, protocol: Protocol, rules_version: str) -> tuple[str
     }
     text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+def needs_restart(started: Config, config: Config) -> dict[str, list[str]]:
+    """By source, the keys that differ from those a daemon was started with and that it cannot take over."""
+    before, after = ({s.name: s for s in each._sources.values()} for each in (started, config))
+    found = {}
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if old is None or new is None or old.kind != new.kind:
+            found[name] = ["the whole source"]
+        else:
+            fixed = [key for key in type(new).model_fields if key not in _TAKEN_OVER[new.kind]]
+            found[name] = [key for key in fixed if getattr(old, key) != getattr(new, key)]
+    return {name: keys for name, keys in found.items() if keys}
 
 
 def shipped(name: str) -> Path:

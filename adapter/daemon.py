@@ -26,7 +26,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from adapter.config import Config, ConfigError, Source, load_config
+from adapter.config import Config, ConfigError, Source, load_config, needs_restart
 from adapter.config import ruleset as ruleset_of
 from adapter.config_fhir import FhirIntake
 from adapter.config_mllp import MllpIntake
@@ -202,7 +202,7 @@ class Daemon:
     """Listeners, pollers, writer and deriver of one configuration."""
 
     def __init__(self, config: Config, *, now: Callable[[], datetime] = utc_now) -> None:
-        self._config = config
+        self._config = self._started = config
         self._now = now
         self._store = Store.open(config.store_path, config.protocol.trial)
         self._pulse = Pulse(config.store_path, now)
@@ -317,10 +317,10 @@ class Daemon:
         except (ConfigError, MappingError) as error:
             log.error("SIGHUP: nothing was taken over.\n%s", error)
             return
-        if [_fixed(s) for s in config.sources] != [_fixed(s) for s in self._config.sources]:
-            log.warning("SIGHUP: sources, ports and limits are taken over at the next start only")
-            known = {s.name: s for s in config.sources}
-            config = replace(config, sources=tuple(known.get(s.name, s) for s in self._config.sources))
+        for source, settings in needs_restart(self._started, config).items():
+            log.warning("SIGHUP: source %s: only the next start takes over %s", source, ", ".join(settings))
+        known = {(s.name, s.kind): s for s in config.sources}
+        config = replace(config, sources=tuple(known.get((s.name, s.kind), s) for s in self._config.sources))
         self._config = config
         self._roster.reconfigure(config)
         rules = {s.name: s.rules for s in config.sources}
@@ -378,12 +378,6 @@ def next_poll(intake: FhirIntake, timezone: str, last: str | None, now: datetime
 
 def _job_id(source: str) -> str:
     return f"poll {source}"
-
-
-def _fixed(source: Source) -> tuple[object, ...]:
-    listens = source.mllp
-    how = source.intake if listens is None else (listens.host, listens.port, listens.allow_from)
-    return source.name, source.kind, how
 
 
 def run(path: Path | str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import SystemRandom
@@ -125,21 +125,19 @@ class FhirClient:
         if not system or not value:
             raise FhirError(place, "system or value of the identifier is empty", "check identifier_system and roster")
         parameters = self._sized([("identifier", f"{_escaped(system)}|{_escaped(value)}")])
-        url = f"{self._base.url}/Patient"
-        if self._settings.search_by_get:
-            return self._pages(place, url, parameters)
-        first = self._fetch(place, f"{url}/_search", _SEARCH_HEADERS, parameters, form=tuple(parameters))
-        # Relative links are read as those of the GET that this POST stands for.
-        return self._follow(place, first, url, keep_from_urls="identifier")
+        return self._search(place, f"{self._base.url}/Patient", parameters, keep_from_urls={"identifier"})
 
-    def observations(self, params: Iterable[tuple[str, str]]) -> Iterator[RawPage]:
+    def observations(self, params: Iterable[tuple[str, str]], *, by_post: bool = False) -> Iterator[RawPage]:
         """The pages of a search of Observation, in the server's order; ``params`` as names and values, unencoded.
 
-        Where the server does not know one of the parameters (other than patient and subject, without which there is
-        nothing to ask) the error's ``unsupported_parameter`` is true.
+        ``by_post`` keeps the patient out of URLs, unless the settings say ``search_by_get``. Where the server does not
+        know one of the parameters (other than patient and subject, without which there is nothing to ask) the error's
+        ``unsupported_parameter`` is true.
         """
-        parameters = self._sized(params)
-        return self._pages(f"{self._base.url}: search of Observation", f"{self._base.url}/Observation", parameters)
+        place, url = f"{self._base.url}: search of Observation", f"{self._base.url}/Observation"
+        if by_post:
+            return self._search(place, url, self._sized(params), keep_from_urls={"patient", "subject"})
+        return self._pages(place, url, self._sized(params))
 
     def read(self, reference: str) -> Reply:
         """The resource of a literal reference, relative or beneath the service base, also of one version."""
@@ -204,13 +202,23 @@ class FhirClient:
             parameters.append(("_count", str(self._settings.page_size)))
         return parameters
 
+    def _search(self, place: str, url: str, parameters: Parameters, *, keep_from_urls: Set[str]) -> Iterator[RawPage]:
+        """The pages of a search by POST, or by GET where the settings say so."""
+        if self._settings.search_by_get:
+            return self._pages(place, url, parameters)
+        first = self._fetch(place, f"{url}/_search", _SEARCH_HEADERS, parameters, form=tuple(parameters))
+        # Relative links are read as those of the GET that this POST stands for.
+        return self._follow(place, first, url, keep_from_urls)
+
     def _pages(self, place: str, url: str, parameters: Parameters) -> Iterator[RawPage]:
         if parameters:
             url = f"{url}?{urlencode(parameters)}"
         first = self._fetch(place, url, _SEARCH_HEADERS, parameters)
         return self._follow(place, first, url)
 
-    def _follow(self, place: str, answer: Answer, url: str, *, keep_from_urls: str | None = None) -> Iterator[RawPage]:
+    def _follow(
+        self, place: str, answer: Answer, url: str, keep_from_urls: Set[str] = frozenset()
+    ) -> Iterator[RawPage]:
         """The pages from this one on. No link is followed that leaves the base or that was followed before."""
         followed = {url}
         for number in range(1, self._settings.max_pages + 1):
@@ -228,13 +236,13 @@ class FhirClient:
         cause = f"there are more than {self._settings.max_pages} pages"
         raise FhirError(place, cause, "raise max_pages or page_size, or ask for less")
 
-    def _checked_next(self, place: str, link: str, page_url: str, number: int, keep_from_urls: str | None) -> str:
+    def _checked_next(self, place: str, link: str, page_url: str, number: int, keep_from_urls: Set[str]) -> str:
         url = self._base.resolve(link, page_url)
         if url is None:
             remedy = "no token was sent there; let server and proxy name their pages by base_url, or set it to theirs"
             raise _untrusted(place, number, "leaves the scheme, host, port or path of base_url", remedy)
-        names = [name.partition(":")[0] for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
-        if keep_from_urls in names:
+        names = {name.partition(":")[0] for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+        if names & keep_from_urls:
             remedy = "it was not followed; set search_by_get where the server's logs may hold identifiers"
             raise _untrusted(place, number, "holds the patient's identifier", remedy)
         return url

@@ -5,16 +5,25 @@ Nobody else is asked for, and what a server sends of somebody else all the same 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from adapter.codecs.fhir import Entry, Fault, compose, compose_deletion, compose_patients, split_file
 from adapter.codecs.fhir_json import Tree, object_of, objects_of, read_tree, text_of
 from adapter.config_fhir import FhirIntake
-from adapter.intake.fhir_client import FhirError, RawPage
+from adapter.intake.fhir_client import FhirError, RawPage, Reply
 from adapter.intake.poll_keeper import Held, Keeper
-from adapter.intake.poll_patient import Asking, PatientMoved, find_patients, read_patient, replaced_by, wanted_of
+from adapter.intake.poll_patient import (
+    Asking,
+    PatientMoved,
+    find_patients,
+    names_identity,
+    read_patient,
+    replaced_by,
+    wanted_of,
+)
 from adapter.intake.poll_question import Parameters, Questions
 from adapter.model import Participant
 from adapter.store import PollState
@@ -60,6 +69,7 @@ class Inquiry:
     _members: set[str] = field(default_factory=set)
     _specimens: list[Entry] = field(default_factory=list)
     _unread: set[str] = field(default_factory=set)
+    _is_whole: bool = True  # nothing was refused that has to be asked for again
     _held: Held | None = None
 
     def ask(self) -> None:
@@ -81,21 +91,34 @@ class Inquiry:
         return known
 
     def _ask(self, state: PollState | None) -> None:
-        swept = None if state is None or state.last_sweep_at is None else datetime.fromisoformat(state.last_sweep_at)
-        interval = timedelta(seconds=self.server.intake.sweep_every_seconds)
-        sweep = self.occasion.sweep or swept is None or self.occasion.now - swept >= interval
+        swept_at = None if state is None else state.last_sweep_at
+        sweep = self.occasion.sweep or self._sweep_is_due(swept_at)
         whole = sweep or self.occasion.since is not None
         found = self._find() if whole or state is None else state.patient
         if found is None:
             return
         self._patient = found
         watermark = self._observations(None if whole else state, compare=whole)
-        self._panels()
+        self._panels(compare=whole)
         if self.occasion.since is not None:
             return
         if sweep:
             self._look_for_vanished()
-        self.server.keeper.note(self.person.study_id, self._next_state(state, watermark, sweep=sweep))
+        if self._is_whole:
+            self.server.keeper.note(self.person.study_id, self._next_state(state, watermark, sweep=sweep))
+
+    def _sweep_is_due(self, swept_at: str | None) -> bool:
+        """Once in each interval, everybody at a moment of their own, so that they are never due all at once."""
+        if swept_at is None:
+            return True
+        seconds = self.server.intake.sweep_every_seconds
+        digest = hashlib.sha256(self.person.study_id.encode()).digest()
+        own_moment = int.from_bytes(digest[:8], "big") % seconds
+
+        def interval_of(at: datetime) -> int:
+            return (int(at.timestamp()) - own_moment) // seconds
+
+        return interval_of(self.occasion.now) > interval_of(datetime.fromisoformat(swept_at))
 
     def _next_state(self, state: PollState | None, watermark: datetime | None, *, sweep: bool) -> PollState:
         known = state if state is not None and state.patient == self._patient else PollState(self.question)
@@ -131,7 +154,8 @@ class Inquiry:
         """The participant's Patient, reduced; read only when something new is to be kept with it."""
         if self._reduced is None:
             wanted = wanted_of(self.person, self.server.intake)
-            self._reduced = read_patient(self.server.asking, self._patient, wanted)
+            hidden = names_identity(self._patient, self.person)
+            self._reduced = read_patient(self.server.asking, self._patient, wanted, by_search=hidden)
         return self._reduced
 
     # --- what is known of them ----------------------------------------------------------------------------------
@@ -143,6 +167,7 @@ class Inquiry:
         """
         latest: datetime | None = None
         answered_at: datetime | None = None
+        told = set[str]()  # what both questions find, or two pages of a server whose results move meanwhile
         for number, (asked, raw) in enumerate(self._answers(state)):
             page = self.server.asking.split(raw, "search of Observation")
             answered_at = raw.server_date if number == 0 else answered_at
@@ -151,6 +176,9 @@ class Inquiry:
             for entry in page.of_type("Observation"):
                 updated_at = _instant(entry.last_updated)
                 latest = max((at for at in (latest, updated_at) if at is not None), default=None)
+                if entry.id and entry.control_id in told:
+                    continue
+                told.add(entry.control_id)
                 self._seen.add(f"Observation/{entry.id}")
                 documents += self._documents(entry, asked, compare=compare)
             self._keep(documents)
@@ -160,18 +188,25 @@ class Inquiry:
         return min(latest, answered_at or self.occasion.now)
 
     def _answers(self, state: PollState | None) -> Iterator[tuple[Parameters, RawPage]]:
-        """The pages of results, then those of assessments where they need a question of their own; each with it."""
-        yield from self._answered(state)
-        if self.server.questions.leave_assessments:
-            yield from self._answered(state, assessments=True)
+        """The pages of what is new, each with its question; where there is no state, of all there is, dated or not.
 
-    def _answered(self, state: PollState | None, *, assessments: bool = False) -> Iterator[tuple[Parameters, RawPage]]:
+        Assessments come after the results where they need a question of their own.
+        """
+        for undated in (False, True) if state is None else (False,):
+            yield from self._answered(state, undated=undated)
+            if self.server.questions.leave_assessments:
+                yield from self._answered(state, undated=undated, assessments=True)
+
+    def _answered(
+        self, state: PollState | None, *, undated: bool, assessments: bool = False
+    ) -> Iterator[tuple[Parameters, RawPage]]:
         """The pages that answer one question, put in such words as the server understands."""
         asking, questions = self.server.asking, self.server.questions
+        by_post = names_identity(self._patient, self.person)
         while True:
-            asked = questions.about(self._patient, self.start, state, assessments=assessments)
+            asked = questions.about(self._patient, self.start, state, undated=undated, assessments=assessments)
             try:
-                pages = asking.pages(asking.client.observations(asked))
+                pages = asking.pages(asking.client.observations(asked, by_post=by_post))
                 first = next(pages, None)
             except FhirError as error:
                 if not questions.leave_out(error, asked):
@@ -214,7 +249,14 @@ class Inquiry:
         """The Specimen of a reference: from the page, else read; one that may not be read is as if not stated."""
         found = next((each for each in self._specimens if each.is_named_by(name)), None)
         if found is None and name not in self._unread:
-            found = self._read(name)
+            try:
+                reply = self.server.asking.read(name)
+            except FhirError as error:
+                if error.status != 403:
+                    raise
+                self.server.questions.may_not_read("Specimen", error)
+                reply = None
+            found = None if reply is None else _only(reply.body, "Specimen")
             if found is None:
                 self._unread.add(name)
             else:
@@ -222,18 +264,23 @@ class Inquiry:
         if found is not None:
             yield found.raw
 
-    def _panels(self) -> None:
-        """Members of panels that the search did not give: they are results of their own, and may lack a category."""
+    def _panels(self, *, compare: bool) -> None:
+        """Members of panels that the search did not give: they are results of their own, and may lack a category.
+
+        ``compare``: those that are held are read again too.
+        """
         for _ in range(_DEEPEST_PANEL):
-            left = {name for name in self._members - self._seen if name not in self._already().versions}
+            left = {name for name in self._members - self._seen if compare or name not in self._already().versions}
             self._members = set()
             if not left:
                 return
             for name in sorted(left):
-                self._seen.add(name)
-                entry = self._read(name)
-                if entry is not None:
-                    self._keep(list(self._documents(entry, None, compare=True)))
+                reply, before = self._look_at(name), self.server.asking.report.strangers
+                entry = None if reply is None else _only(reply.body, "Observation")
+                documents = [] if entry is None else list(self._documents(entry, None, compare=True))
+                if entry is not None and self.server.asking.report.strangers == before:
+                    self._seen.add(name)
+                self._keep(documents)
 
     def _look_for_vanished(self) -> None:
         """What stands here and was not in the answer: taken back where the server says that it deleted it.
@@ -242,12 +289,8 @@ class Inquiry:
         """
         asking = self.server.asking
         for name in sorted(self.server.keeper.standing(self.person.study_id) - self._seen):
-            try:
-                reply = asking.read(name)
-            except FhirError as error:
-                if error.transient or error.status == 401:
-                    raise
-                asking.report.errors.append(f"{self.person.study_id}: {error}")
+            reply = self._look_at(name)
+            if reply is None:
                 continue
             before = asking.report.strangers
             entry = _only(reply.body, "Observation") if reply.status == 200 else None
@@ -274,17 +317,16 @@ class Inquiry:
 
     # --- reading and keeping ------------------------------------------------------------------------------------
 
-    def _read(self, name: str) -> Entry | None:
-        """One resource; None where the server does not have it or does not let it be read."""
-        kind = name.partition("/")[0]
+    def _look_at(self, name: str) -> Reply | None:
+        """One Observation; None where the server refuses it, which does not keep the others from being looked at."""
         try:
-            reply = self.server.asking.read(name)
+            return self.server.asking.read(name)
         except FhirError as error:
             if error.transient or error.status == 401:
                 raise
-            self.server.questions.may_not_read(kind, error)
+            self.server.asking.report.errors.append(f"{self.person.study_id}: {error}")
+            self._is_whole = False
             return None
-        return _only(reply.body, kind) if reply.status == 200 else None
 
     def _already(self) -> Held:
         """What is held, as it was before this participant was asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapter.codecs.fhir import Entry, Fault, Page, reduced, split_bundle
@@ -100,8 +100,24 @@ def find_patients(asking: Asking, wanted: Iterable[Mapping[str, str]]) -> dict[s
     return {name: p for name, p in found.items() if not replaced_by(p) & (found.keys() - {name})}
 
 
-def read_patient(asking: Asking, reference: str, wanted: Iterable[Mapping[str, str]]) -> Mapping[str, object]:
-    """The Patient of a reference, reduced. Raises :class:`PatientMoved` where it is not the participant's any more."""
+def names_identity(reference: str, person: Participant) -> bool:
+    """Whether the id of a Patient is or holds an identifier of the participant, leading zeros apart."""
+    numbers = [i.value.strip() for i in person.identifiers]
+    return any((number.lstrip("0") or number) in reference.rpartition("/")[2] for number in numbers)
+
+
+def read_patient(
+    asking: Asking, reference: str, wanted: Sequence[Mapping[str, str]], *, by_search: bool
+) -> Mapping[str, object]:
+    """The Patient of a reference, reduced; ``by_search`` where no URL may hold the reference.
+
+    Raises :class:`PatientMoved` where it is not the participant's any more.
+    """
+    if by_search:
+        found = find_patients(asking, wanted)
+        if list(found) != [reference] or replaced_by(found[reference]):
+            raise PatientMoved
+        return found[reference]
     reply = asking.read(reference)
     tree = read_tree(reply.body.decode("utf-8", "replace")) if reply.status == 200 else None
     if tree is None or isinstance(tree, Fault):

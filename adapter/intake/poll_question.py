@@ -29,7 +29,7 @@ _DISPENSABLE = ("_include", "category", "_lastUpdated", "code", "date")
 _INSTEAD = {
     "_include": "specimens are read one by one",
     "category": "other categories are left out here",
-    "_lastUpdated": "every poll asks by the date of the observation",
+    "_lastUpdated": "every poll asks by the date of the observation, and a sweep for all there is",
     "code": "other codes are left out here",
     "date": "what is older is left out here",
 }
@@ -63,7 +63,8 @@ def first_day(person: Participant, lookback_days: int, today: date) -> date:
 class Questions:
     """How one server is asked. Lives as long as the program, so that what it learns is said once.
 
-    ``failed``: the study ids that it failed for last time, to be asked for after the others.
+    ``failed``: the study ids that it failed for last time, to be asked for after the others. ``busy_until``: it wants
+    to be left alone until then.
     """
 
     def __init__(self, source: str, intake: FhirIntake) -> None:
@@ -73,6 +74,7 @@ class Questions:
         self._unsupported: set[str] = set()
         self._unreadable: set[str] = set()
         self.failed: set[str] = set()
+        self.busy_until: datetime | None = None
 
     def learn(self, capability: Capability) -> bool:
         """Leave out what the CapabilityStatement says is not supported; whether it says anything new."""
@@ -112,10 +114,14 @@ class Questions:
         by_code = self._intake.only_codes and "code" not in self._unsupported
         return bool(self._intake.assessment_codes and (by_category or by_code))
 
-    def about(self, patient: str, start: date, state: PollState | None, *, assessments: bool = False) -> Parameters:
+    def about(
+        self, patient: str, start: date, state: PollState | None, *, undated: bool = False, assessments: bool = False
+    ) -> Parameters:
         """The question about a patient (``Patient/12``): what is new since ``state``; or which ``assessments`` are.
 
-        Where there is no state, or none that the server understands, everything dated from ``start`` on.
+        Where there is no state, or none that the server understands, everything dated from ``start`` on. A search by
+        date finds nothing that has none, so ``undated`` asks for what was updated from the day before on: no result of
+        a later day is older on the server. One that knows no ``_lastUpdated`` is then asked for all there is.
         """
         asked: Parameters = [("patient", patient.rpartition("/")[2])]
         if self._intake.category and "category" not in self._unsupported and not assessments:
@@ -123,17 +129,17 @@ class Questions:
         codes = self._intake.assessment_codes if assessments else self._intake.only_codes
         if codes and "code" not in self._unsupported:
             asked.append(("code", ",".join(codes)))
-        since = self._since(state)
-        if since is not None:
+        since = (start - timedelta(days=1)).isoformat() if undated else self._since(state)
+        if since is not None and "_lastUpdated" not in self._unsupported:
             asked.append(("_lastUpdated", f"ge{since}"))
-        elif "date" not in self._unsupported:
+        elif not undated and "date" not in self._unsupported:
             asked.append(("date", f"ge{start.isoformat()}"))
         if "_include" not in self._unsupported:
             asked.append(("_include", "Observation:specimen"))
         return asked
 
     def _since(self, state: PollState | None) -> str | None:
-        if state is None or state.watermark is None or "_lastUpdated" in self._unsupported:
+        if state is None or state.watermark is None:
             return None
         at = datetime.fromisoformat(state.watermark) - timedelta(seconds=self._intake.overlap_seconds)
         return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from adapter.config_fhir import FhirIntake
@@ -26,6 +26,7 @@ __all__ = ["PollReport", "PollStopped", "Poller"]
 log = logging.getLogger(__name__)
 
 _MOST_TROUBLES = 3  # participants after each other whom a server in trouble is asked for in vain
+_LONGEST_SILENCE = timedelta(hours=1)  # a feed does not stand still because a server names next year
 
 
 class Poller:
@@ -81,10 +82,12 @@ class Poller:
             tx.poll_begun(self._rules.name, at)
         self._keeper.reload()
         try:
+            self._leave_alone(at)
             self._ask_all(self._server(report), Occasion(at, since, sweep), advance)
         except PollStopped:
             report.stopped = True
         except FhirError as error:
+            self._note_busy(error)
             report.errors.append(str(error))
         if report.errors:
             more = f" (and {len(report.errors) - 1} more)" if len(report.errors) > 1 else ""
@@ -94,6 +97,17 @@ class Poller:
             with self._store.write() as tx:
                 tx.poll_succeeded(self._rules.name, self._now())
         return report
+
+    def _note_busy(self, error: FhirError) -> None:
+        """Remember until when the server wants to be left alone (Retry-After), or for as long as it is heeded."""
+        if error.retry_at is not None:
+            self._questions.busy_until = min(error.retry_at, self._now() + _LONGEST_SILENCE)
+
+    def _leave_alone(self, at: datetime) -> None:
+        until = self._questions.busy_until
+        if until is not None and at < until:
+            cause = f"the server does not want to be asked before {until.isoformat(timespec='seconds')}"
+            raise FhirError(self._intake.base_url, cause, "it is asked again then")
 
     def _server(self, report: PollReport) -> Server:
         """The server as its CapabilityStatement has it; one whose release is configured may do without."""
@@ -119,7 +133,8 @@ class Poller:
                 report.errors.append(f"{person.study_id}: {error}")
                 self._questions.failed.add(person.study_id)
                 troubles = troubles + 1 if error.transient else 0
-                if error.status == 401 or troubles == _MOST_TROUBLES:
+                self._note_busy(error)
+                if error.status == 401 or error.retry_at is not None or troubles == _MOST_TROUBLES:
                     return  # the others would fare no better, and the server is not to be pressed
             except RosterUnsettled:
                 report.errors.append(f"{person.study_id}: the roster changed while it was asked; it is asked again")

@@ -71,12 +71,12 @@ class NewerVersion:
     takes_back: bool
 
 
-def replaced_versions(reports: Iterable[Interpreted], unread: Iterable[Origin] = ()) -> Mapping[str, NewerVersion]:
+def replaced_versions(reports: Iterable[Interpreted], silent: Iterable[Origin] = ()) -> Mapping[str, NewerVersion]:
     """The reports, by their keys, of FHIR resources of which a higher version came (trial.md section 6).
 
     The version is that of the whole resource: a higher one replaces what it no longer holds, and replaces where it is
-    itself held, unmapped, no endpoint or (``unread``) not even readable. A deletion that names no version replaces what
-    was not updated after it.
+    itself held, unmapped, no endpoint or (``silent``) gives no result at all. A deletion that names no version replaces
+    what was not updated after it.
     """
     resources = defaultdict[tuple[str, str], list[Interpreted]](list)
     highest: dict[tuple[str, str], tuple[int, NewerVersion]] = {}
@@ -87,7 +87,7 @@ def replaced_versions(reports: Iterable[Interpreted], unread: Iterable[Origin] =
             if report.reported.version is not None:
                 newer = NewerVersion(report.origin.message_control_id, _takes_back(report))
                 _note(highest, resource, report.reported.version, newer)
-    for origin in unread:
+    for origin in silent:
         named = _VERSION_ID.fullmatch(origin.message_control_id)
         if named is not None:
             newer = NewerVersion(origin.message_control_id, takes_back=False)

@@ -134,8 +134,8 @@ def _newest(
     own: Sequence[Interpreted], messages: Iterable[ReadMessage], endings: dict[str, Ending]
 ) -> list[Interpreted]:
     """Older versions of a FHIR resource end here, before it is asked what the newest says; the rest goes on."""
-    unread = [m.origin for m in messages if m.asked == Reason.UNREADABLE_MESSAGE and not m.results]
-    newer = replaced_versions(own, unread)
+    silent = [m.origin for m in messages if not m.results]  # it cannot be read, or only names other resources
+    newer = replaced_versions(own, silent)
     for result in own:
         by = newer.get(result.key)
         if by is not None and result.kind != "ignored":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -35,7 +35,8 @@ class FhirServer:
     """Resources by type and id, each with all its versions. Every write is a second after the one before.
 
     ``unsupported`` parameters are refused (``admits_it``: and left out of the CapabilityStatement); ``everybody`` makes
-    the server pass over whom it is asked for; ``forgets`` makes it answer 404 for what it deleted.
+    the server pass over whom it is asked for; ``forgets`` makes it answer 404 for what it deleted. ``before`` answers
+    in its place, ``instead`` makes something else of its answer.
     """
 
     now: datetime = datetime(2026, 3, 1, 0, 0, tzinfo=UTC)
@@ -48,6 +49,7 @@ class FhirServer:
     has_history: bool = True
     forbidden: tuple[str, ...] = ()
     before: Callable[[Asked], Scripted | None] = lambda _: None
+    instead: Callable[[Asked, Scripted], Scripted] = lambda _, answer: answer
     versions: dict[tuple[str, str], list[Version]] = field(default_factory=dict)
     _pages: dict[str, list[Resource]] = field(default_factory=dict)
     peer: FhirPeer | None = None
@@ -82,11 +84,16 @@ class FhirServer:
     def all(self, kind: str) -> list[Resource]:
         return [r for (k, name) in self.versions if k == kind and (r := self.current(k, name)) is not None]
 
+    def forget(self) -> None:
+        """Begin anew, with nothing in it."""
+        self.versions.clear()
+        self._pages.clear()
+
     # --- what it answers ----------------------------------------------------------------------------------------
 
     def answer(self, asked: Asked) -> Scripted:
-        found = self.before(asked) or self._answer(asked)
-        return Scripted(found.status, found.body, {"Date": format_datetime(self.now, usegmt=True), **found.headers})
+        found = self.before(asked) or self.instead(asked, self._answer(asked))
+        return replace(found, headers={"Date": format_datetime(self.now, usegmt=True), **found.headers})
 
     def _answer(self, asked: Asked) -> Scripted:
         parts = asked.path.removeprefix("/fhir/").split("/")
@@ -150,6 +157,8 @@ class FhirServer:
         return self._page(names[0])
 
     def _page(self, name: str) -> Scripted:
+        if name not in self._pages:
+            return outcome(410, "not-found")
         return _json({"resourceType": "Bundle", "type": "searchset", **self._pages[name][0]})
 
     def _included(self, entries: Iterable[Resource]) -> Iterator[Resource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from adapter.intake.poll_endpoint import endpoint_of
 from adapter.intake.poll_question import Questions
 from adapter.intake.poller import Poller, PollReport
 from adapter.model import Identifier, Participant
+from adapter.pipeline import Settler
+from adapter.store import Store
 
 MAPPINGS = Path(__file__).parents[2] / "mappings"
 SYSTEM = "urn:oid:1.2.3.4"
@@ -56,6 +59,7 @@ class PollRun(TrialRun):
         super().__init__(path, folder / "trial.db", NOW)
         self.server = server
         self.clock = Clock(NOW)
+        self.limits: dict[str, Any] = {}  # tighter than a configuration can say
         self.client: FhirClient | None = None
         self.questions: Questions | None = None
 
@@ -65,7 +69,7 @@ class PollRun(TrialRun):
         if self.client is None:
             clock = self.clock
             self.client = FhirClient(
-                endpoint_of(source.name, source.fhir),
+                replace(endpoint_of(source.name, source.fhir), **self.limits),
                 sleep=clock.sleep,
                 now=clock.now,
                 monotonic=clock.monotonic,
@@ -83,6 +87,15 @@ class PollRun(TrialRun):
         report = self.poller(**options).poll(since, sweep=sweep)
         self.settler.settle(self.book)
         return report
+
+    def restart(self) -> None:
+        """Lose everything that is not in the store, as a program does that is killed."""
+        if self.client is not None:
+            self.client.close()
+        self.client = self.questions = None
+        self.store.close()
+        self.store = Store.open(self.config.store_path, self.config.protocol.trial)
+        self.settler = Settler(self.store, lambda: self.now, "test")
 
     def value(self, study_id: str = "S-001", endpoint: str = "ALT", visit: str = "week-4") -> str | None:
         row = self.table()[study_id, visit, endpoint]

@@ -12,6 +12,7 @@ from fhir_peer import Asked, Clock, FhirPeer, Scripted, asking, outcome, page, r
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from servers import require
 from servers.oauth_server import OAuthServer, oauth_server, what_is_missing
 
 from adapter.intake.fhir_client import FhirClient, FhirError
@@ -34,9 +35,7 @@ def system_clock() -> Clock:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[tuple[FhirPeer, OAuthServer]]:
     """A FHIR server that answers to tokens of the OAuth server alone, and that server."""
-    missing = what_is_missing()
-    if missing is not None:
-        pytest.skip(missing)
+    require(what_is_missing())
     with serving() as peer:
         clients = {algorithm: {"keys": [public(key, algorithm)]} for algorithm, key in KEYS.items()}
         scopes = [*SMART_SCOPES, *SMART_V1_SCOPES]

@@ -36,6 +36,14 @@ def test_a_patient_is_searched_by_post_and_the_identifier_stands_in_no_url() -> 
         assert asked.headers["Prefer"] == "handling=strict"
 
 
+def test_observations_are_searched_by_post_where_no_url_may_name_the_patient() -> None:
+    with serving(page("a")) as peer, asking(peer) as client:
+        assert len(list(client.observations([("patient", "00123"), ("date", "ge2026-01-01")], by_post=True))) == 1
+        (asked,) = peer.asked
+        assert (asked.method, asked.target) == ("POST", "/fhir/Observation/_search")
+        assert asked.form == {"patient": "00123", "date": "ge2026-01-01", "_count": "100"}
+
+
 def test_a_patient_is_searched_by_get_only_where_the_settings_say_so() -> None:
     with serving(PATIENTS) as peer, asking(peer, search_by_get=True, page_size=None) as client:
         list(client.find_patients(SYSTEM, "00123"))

@@ -123,6 +123,17 @@ def test_a_next_link_that_would_put_the_identifier_into_a_url_is_refused() -> No
         assert len(peer.asked) == 1
 
 
+@pytest.mark.parametrize("name", ["patient", "subject", "patient:Patient"])
+def test_a_next_link_that_would_put_the_patient_into_a_url_is_refused_where_none_may(name: str) -> None:
+    with serving(page("a", next_url=f"?{name}=00123&page=2")) as peer, asking(peer) as client:
+        pages = client.observations([("patient", "00123")], by_post=True)
+        next(pages)
+        with pytest.raises(FhirError, match="holds the patient's identifier") as caught:
+            next(pages)
+        assert "00123" not in str(caught.value)
+        assert len(peer.asked) == 1
+
+
 def test_a_second_page_of_patients_is_followed_relative_to_the_search() -> None:
     bundle = {"resourceType": "Bundle", "link": [{"relation": "next", "url": "Patient?token=2"}]}
     with serving(resource(bundle), PATIENTS) as peer, asking(peer) as client:

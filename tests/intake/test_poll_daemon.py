@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,3 +137,27 @@ def test_a_secret_that_is_missing_is_told_by_check_and_poll_and_by_nothing_else(
     run.run("check", "--connect", status=1)
     assert "there is no secret" in json.loads(run.run("poll", "--json", status=1))[0]["errors"][0]
     assert server.asked == []
+
+
+def test_sighup_names_each_source_and_setting_that_waits_for_the_next_start(server: FhirServer, tmp_path: Path):
+    assert server.peer is not None
+    base_url = server.peer.base_url
+    lis = '[[source]]\nname = "lis"\nkind = "mllp"\nport = 0\nauthority = "NTCGH"\n'
+    auth = '[source.auth]\nkind = "basic"\nuser = "u"\npassword_env = "NOT_SET_ANYWHERE"\n'
+    first = config_of(base_url, more=lis)
+    taken_over = config_of(base_url, 'timezone = "UTC"', more=f'{lis}ignore_types = ["ADT"]\n')
+    others = config_of("http://127.0.0.1:1/fhir", 'poll_every = "2h"', more=f"{auth}{lis}max_connections = 7\n")
+    renamed = config_of(base_url, more=lis.replace('"lis"', '"laboratory"'))
+    with trial_in(tmp_path, base_url, more=lis) as run:
+        run.start()
+        for times, text in enumerate((taken_over, others, renamed, first), 1):
+            run.config.write_text(text, encoding="utf-8")
+            run.signal(signal.SIGHUP)
+            eventually(lambda n=times: run.log.read_text().count("mappings were read again") == n)
+        log = run.log.read_text()
+    assert [line.partition("SIGHUP: ")[2] for line in log.splitlines() if "next start" in line] == [
+        "source ehr: only the next start takes over base_url, poll_every, auth",
+        "source lis: only the next start takes over max_connections",
+        "source lis: only the next start takes over the whole source",
+        "source laboratory: only the next start takes over the whole source",
+    ]

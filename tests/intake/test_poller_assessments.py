@@ -55,10 +55,11 @@ def test_assessments_are_asked_for_by_their_codes_whatever_their_category(server
         run.put(person())
         report = run.poll()
         assert held(run) == ["a1", "d1", "o1"]
-        results, assessments = run.server.searches()
+        results, assessments, *undated = run.server.searches()
         assert (results["category"], "code" in results) == ("laboratory", False)
         assert (assessments["code"], "category" in assessments) == ("urn:site|ASC,DIAL", False)
         assert assessments["date"] == results["date"]
+        assert [("date" in each, each["_lastUpdated"]) for each in undated] == [(False, "ge2025-12-05")] * 2
         assert (report.new, report.errors) == (3, [])
 
 
@@ -83,6 +84,7 @@ def test_an_update_between_the_two_questions_is_found_by_the_next_poll(server: F
                 server.put(observation("o2", "p1", "36", effectiveDateTime="2026-02-03"))
                 server.put(assessment("a2", effectiveDateTime="2026-02-03"))
 
+        run.poll()
         server.before = meanwhile
         run.poll()
         assert held(run) == ["a1", "a2", "d1", "o1"]
@@ -105,14 +107,14 @@ def test_where_the_first_question_reaches_them_or_there_are_none_it_is_the_only_
     with running(tmp_path, server, line, more=more) as run:
         run.put(person())
         run.poll()
-        assert len(run.server.searches()) == 1
+        assert ["code" in asked for asked in run.server.searches()] == [False, False]  # dated, and undated
 
 
 def test_a_list_of_codes_does_not_hide_them(server: FhirServer, tmp_path: Path):
     with running(tmp_path, server, 'only_codes = ["1742-6"]', 'category = ""') as run:
         run.put(person())
         run.poll()
-        assert [asked["code"] for asked in run.server.searches()] == ["1742-6", "urn:site|ASC,DIAL"]
+        assert [asked["code"] for asked in run.server.searches()] == ["1742-6", "urn:site|ASC,DIAL"] * 2
         assert held(run) == ["a1", "d1", "o1"]
 
 
@@ -147,7 +149,7 @@ def test_another_list_of_codes_is_another_question(server: FhirServer, tmp_path:
         assert held(run) == ["o1"]
     with running(tmp_path, server) as run:
         run.poll()
-        assert [("date" in asked) for asked in run.server.searches()] == [True, True]
+        assert [("date" in asked) for asked in run.server.searches()] == [True, True, False, False]
         assert held(run) == ["a1", "d1", "o1"]
 
 

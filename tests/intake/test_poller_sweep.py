@@ -61,6 +61,15 @@ def test_a_version_with_another_code_or_date_replaces_too(run: PollRun):
     assert sorted(rows) == [("1", "superseded"), ("3", "placed")]
 
 
+def test_a_version_that_only_names_others_replaces_too(run: PollRun):
+    run.server.put(observation("m1", "p1", "61", code=coded("1920-8")))
+    members = [{"reference": "Observation/m1"}]
+    run.server.change("Observation", "o1", valueQuantity=None, hasMember=members)
+    run.poll()
+    assert (run.value(), run.value(endpoint="AST")) == (None, "61")
+    assert run.reasons() == []
+
+
 def test_a_version_that_is_held_replaces_and_the_cell_is_in_review(run: PollRun):
     run.server.change("Observation", "o1", valueQuantity=None, valueString="about forty")
     run.poll()
@@ -77,6 +86,24 @@ def test_a_deletion_is_found_by_the_sweep_and_takes_back(run: PollRun):
     assert run.reasons() == []
     assert [r.outcome for r in run.store.results("S-001")] == ["taken_back", "taken_back"]
     assert run.poll(sweep=True).new == 0
+
+
+def test_each_is_swept_once_a_day_at_a_moment_of_their_own(run: PollRun):
+    numbers = [f"N-{n}" for n in range(24)]
+    for n, number in enumerate(numbers):
+        run.server.put(patient(f"q{n}", number))
+        run.put(person(f"S-1{n:02}", number))
+
+    def swept(hours: int) -> list[str]:
+        """Who is looked for anew by a poll so many hours later."""
+        assert run.poll(hours=hours).errors == []
+        return [a.form["identifier"].rpartition("|")[2] for a in run.server.asked if a.path.endswith("Patient/_search")]
+
+    assert swept(0) == numbers
+    days = [[swept(3) for _ in range(8)] for _ in range(2)]
+    assert days[0] == days[1]
+    assert sorted(number for each in days[0] for number in each) == sorted(["0012345", *numbers])
+    assert max(len(each) for each in days[0]) <= 6
 
 
 def test_deleted_with_all_its_components(run: PollRun):
@@ -129,6 +156,23 @@ def test_what_lost_its_category_is_read_and_stands(run: PollRun):
     assert run.reasons() == []
 
 
+def test_a_member_of_a_panel_that_is_taken_back_and_valid_again_stands(run: PollRun):
+    run.server.put(observation("m1", "p1", "61", category=None, code=coded("1920-8")))
+    members = [{"reference": "Observation/m1"}]
+    run.server.put(observation("panel", "p1", code=coded("24325-3"), valueQuantity=None, hasMember=members))
+    run.poll()
+    for status, told in (("entered-in-error", None), ("final", "61")):
+        run.server.change("Observation", "m1", status=status)
+        run.poll(sweep=True)
+        assert run.value(endpoint="AST") == told
+    run.server.change("Observation", "m1", subject={"reference": "Patient/p2"})
+    run.poll(sweep=True)
+    assert run.reasons() == ["unreadable_message"]
+    run.server.delete("Observation", "m1")
+    run.poll(sweep=True)
+    assert run.value(endpoint="AST") is None
+
+
 def test_one_that_may_not_be_read_is_told_and_the_others_are_looked_for(run: PollRun):
     run.server.put(observation("o2", "p1", "36", effectiveDateTime="2026-02-03"))
     run.poll()
@@ -139,6 +183,9 @@ def test_one_that_may_not_be_read_is_told_and_the_others_are_looked_for(run: Pol
     assert len(report.errors) == 1
     assert report.new == 1
     assert run.value() == "35"
+    run.server.before = lambda _: None
+    run.poll(hours=25)
+    assert run.value() is None
 
 
 def test_a_sweep_that_breaks_off_is_made_again(run: PollRun):

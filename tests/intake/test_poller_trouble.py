@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from fhir_peer import Scripted, outcome
+from fhir_peer import Asked, Scripted, outcome
 from fhir_server import FhirServer, coded, fhir_server, observation, patient
 from poll_run import PollRun, person, polled
 
@@ -94,6 +96,26 @@ def test_a_page_that_fails_moves_no_watermark_and_nothing_is_lost(run: PollRun):
     assert run.store.poll_record("ehr").last_error is None
 
 
+def test_what_is_updated_while_the_pages_come_is_found_by_the_next_poll(run: PollRun):
+    run.poll()
+    run.server.page_size = 1
+    for n in range(2):
+        run.server.now += timedelta(hours=1)
+        run.server.put(observation(f"n{n}", "p1", f"4{n}", effectiveDateTime=f"2026-02-0{n + 3}"))
+
+    def meanwhile(asked: Asked) -> None:
+        if "_getpages" in asked.target and run.server.current("Observation", "late") is None:
+            run.server.now += timedelta(hours=1)
+            run.server.put(observation("late", "p1", "61", code=coded("1920-8")))
+            run.server.now += timedelta(hours=1)
+
+    run.server.before = meanwhile
+    run.poll()
+    assert run.value(endpoint="AST") is None
+    run.poll()
+    assert run.value(endpoint="AST") == "61"
+
+
 def test_one_participants_trouble_does_not_keep_the_others_from_being_asked_for(run: PollRun):
     run.put(person("S-002", "99"))
     run.server.before = lambda asked: outcome(422, "processing") if "patient=p1" in asked.target else None
@@ -111,6 +133,29 @@ def test_a_server_that_is_down_is_not_pressed_and_who_failed_comes_last_next_tim
     report = run.poll()
     assert len(report.errors) == 3
     assert [p.study_id for p in run.poller().asked()] == ["S-004", "S-005", "S-006", "S-001", "S-002", "S-003"]
+
+
+def test_a_server_that_names_a_time_is_asked_by_nobody_before_it(run: PollRun):
+    run.put(person("S-002", "99"))
+    until = run.clock.now() + timedelta(minutes=20)
+    busy = Scripted(503, headers={"Retry-After": format_datetime(until, usegmt=True)})
+    run.server.before = lambda asked: busy if asked.path != "/fhir/metadata" else None
+    assert len(run.poll().errors) == 1
+    run.server.before = lambda _: None
+    assert "does not want to be asked before 2026-09-01T04:20:00" in run.poll(hours=0.3).errors[0]
+    assert run.server.asked == []
+    assert run.poll(hours=0.1).errors == []
+    assert run.value() == "35"
+
+
+def test_a_server_that_wants_to_be_left_alone_for_a_day_is_asked_after_an_hour(run: PollRun):
+    busy = Scripted(503, headers={"Retry-After": "86400"})
+    run.server.before = lambda asked: busy if asked.path != "/fhir/metadata" else None
+    assert len(run.poll().errors) == 1
+    run.server.before = lambda _: None
+    assert len(run.poll(hours=0.9).errors) == 1
+    assert run.server.asked == []
+    assert run.poll(hours=0.2).errors == []
 
 
 def test_a_refused_sign_in_ends_the_poll_at_once(run: PollRun):

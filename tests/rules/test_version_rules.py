@@ -91,6 +91,16 @@ def test_a_newer_version_that_cannot_be_read_at_all_replaces_too():
     assert cell(derived).status == "in_review"
 
 
+def test_a_newer_version_that_gives_no_result_replaces_too():
+    old = version(1)
+    panel = replace(version(2).origin, message_control_id="Observation/77/_history/2")
+    for messages in permutations([ReadMessage(old.origin, (old,)), ReadMessage(panel)]):
+        derived = derive(WHO, messages, PROTOCOL, (), TODAY, "rules")
+        assert cell(derived).value is None
+        assert row(derived, old).outcome == Outcome.SUPERSEDED
+        assert reasons(derived) == []
+
+
 def test_what_a_newer_version_no_longer_holds_is_gone():
     first, second = version(1, part="#component[1]"), version(1, "61", part="#component[2]", code="1920-8")
     newer = version(2, "36", part="#component[1]")
