@@ -75,7 +75,7 @@ identifier_system = {{ {authority} = "{system}" }}
 
 @dataclass(frozen=True)
 class Line:
-    """One poll. ``derived_seconds``: from its end until all values were in the store."""
+    """One poll. ``derived_seconds``: from its end until all values were in the store; None where that was left out."""
 
     participants: int
     words: str
@@ -83,7 +83,7 @@ class Line:
     seconds: float
     new: int
     sent_again: int
-    derived_seconds: float
+    derived_seconds: float | None
 
     @property
     def per_request(self) -> float:
@@ -144,7 +144,7 @@ class Trial:
         self.client.close()
         self.store.close()
 
-    def poll(self, words: str, *, later: timedelta = timedelta()) -> Line:
+    def poll(self, words: str, *, later: timedelta = timedelta(), derive: bool = True) -> Line:
         """One poll, by a clock that is set forward where a sweep is to be due, and deriving after it."""
         poller = Poller(
             self.source.rules,
@@ -158,18 +158,15 @@ class Trial:
         began = time.monotonic()
         report = poller.poll()
         polled = time.monotonic()
-        said = f"{words}: {report.requests} requests in {polled - began:.1f} s; deriving"
-        print(said, file=sys.stderr, flush=True)  # deriving a thousand participants takes longer than asking for them
-        self.settler.settle(rulebook(self.config))
-        derived = time.monotonic()
+        if derive:
+            self.settler.settle(rulebook(self.config))
+        derived = time.monotonic() - polled if derive else None
         if report.errors or report.participants != self.participants:
             raise SystemExit(f"bench: {words}: {report.errors}")
-        return Line(
-            self.participants, words, report.requests, polled - began, report.new, report.duplicates, derived - polled
-        )
+        return Line(self.participants, words, report.requests, polled - began, report.new, report.duplicates, derived)
 
 
-def measured(participants: int) -> Iterator[Line]:
+def measured(participants: int, *, derive: bool) -> Iterator[Line]:
     """The polls of one number of participants."""
     with hapi_server("R4") as base_url, closing(Hospital(base_url)) as hospital:
         fill(hospital, participants)
@@ -178,10 +175,10 @@ def measured(participants: int) -> Iterator[Line]:
             closing(Trial(Path(place), base_url, participants)) as trial,
         ):
             everything = participants * len(_VISITS) * len(_LOINC)
-            yield _expected(trial.poll("everything new"), everything)
-            yield _expected(trial.poll("nothing new"), 0)
-            yield _expected(trial.poll("nothing new, again"), 0)
-            yield _expected(trial.poll("nothing new, a sweep due", later=timedelta(days=2)), 0)
+            yield _expected(trial.poll("everything new", derive=derive), everything)
+            yield _expected(trial.poll("nothing new", derive=derive), 0)
+            yield _expected(trial.poll("nothing new, again", derive=derive), 0)
+            yield _expected(trial.poll("nothing new, a sweep due", later=timedelta(days=2), derive=derive), 0)
 
 
 def _expected(line: Line, new: int) -> Line:
@@ -208,6 +205,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Polls a HAPI FHIR server for many participants.")
     parser.add_argument("--participants", type=int, nargs="+", default=[32, 1000])
+    parser.add_argument("--polls-only", action="store_true", help="derive nothing: a thousand take a while")
     parser.add_argument("--json", action="store_true", dest="as_json")
     chosen = parser.parse_args()
     missing = what_is_missing()
@@ -219,11 +217,12 @@ def main() -> None:
         print(", ".join(f"{name} {value}" for name, value in where.items()))
         print(_ROW.format(*_HEADER))
     for participants in chosen.participants:
-        for line in measured(participants):
+        for line in measured(participants, derive=not chosen.polls_only):
             lines.append(line)
             if not chosen.as_json:
                 times = (f"{line.seconds:.1f}", f"{line.per_request:.1f}")
-                told = (line.requests, *times, line.new, line.sent_again, f"{line.derived_seconds:.1f}")
+                derived = "" if line.derived_seconds is None else f"{line.derived_seconds:.1f}"
+                told = (line.requests, *times, line.new, line.sent_again, derived)
                 print(_ROW.format(participants, line.words, *told), flush=True)
     if chosen.as_json:
         print(json.dumps({"machine": where, "lines": [asdict(line) for line in lines]}))

@@ -28,7 +28,7 @@ from adapter.model import Reason
 commands = importlib.import_module("adapter.cli.main")  # the package names its function alike
 
 CHECKOUT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/operations.md", "docs/coordinator.md")
+DOCUMENTS = ("README.md", "docs/operations.md", "docs/coordinator.md", "docs/data-manager.md", "docs/export.md")
 NOW = datetime(2026, 9, 1, 4, 0, tzinfo=UTC)  # every window of the examples' participant has closed
 WITH_THE_DAEMON = ("send", "status")
 
@@ -183,6 +183,10 @@ def test_links_and_paths_lead_somewhere(document: str):
 def test_every_reason_status_and_flag_is_explained_to_the_coordinator():
     text = (CHECKOUT / "docs/coordinator.md").read_text(encoding="utf-8")
     statuses = ["captured", "provisional", "in_review", "missing", "pending", "not_expected"]
-    flags = set(re.findall(r'flags\.append\("(\w+)"\)', (CHECKOUT / "adapter/rules/cells.py").read_text()))
-    assert "outside_query_limits" in flags
-    assert [name for name in (*Reason, *statuses, *flags, "no_result", "not_computed") if f"`{name}`" not in text] == []
+    rules = "".join((CHECKOUT / f"adapter/rules/{name}.py").read_text() for name in ("cells", "scores"))
+    flags = set(re.findall(r'flags\.append\("(\w+)"\)', rules)) | {"dialysis_not_assessed"}
+    assert {"outside_query_limits", "input_outside_window"} <= flags
+    assert [name for name in (*Reason, *statuses, *flags, "no_result") if f"`{name}`" not in text] == []
+    scores = ("missing_input", "input_in_review", "provisional_input", "inputs_too_far_apart", "undecided_input")
+    assert all(f'"{name}' in rules for name in scores)
+    assert [name for name in scores if f"`{name}: ...`" not in text] == []

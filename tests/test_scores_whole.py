@@ -50,16 +50,16 @@ def test_correcting_one_creatinine_changes_meld_at_that_visit_alone_with_both_va
     replay(run, tmp_path, 2)
     after = run.table()
     changed = {cell for cell, row in after.items() if row.value_text != before[cell].value_text}
-    assert changed == {("S-001", "week-4", "CREA"), ("S-001", "week-4", "MELD")}
-    assert (before["S-001", "week-4", "MELD"].value_text, after["S-001", "week-4", "MELD"].value_text) == ("10", "17")
-    assert changes_of(run, "S-001 week-4 MELD")[-1] == ("10", "17")
-    assert changes_of(run, "S-001 week-12 MELD")[-1] == (None, "10")
+    assert changed == {("S-001", "week-12", "CREA"), ("S-001", "week-12", "MELD")}
+    assert (before["S-001", "week-12", "MELD"].value_text, after["S-001", "week-12", "MELD"].value_text) == ("10", "17")
+    assert changes_of(run, "S-001 week-12 MELD")[-1] == ("10", "17")
+    assert changes_of(run, "S-001 week-24 MELD")[-1] == (None, "10")
     assert run.store.verify().ok
 
 
 def test_the_trail_keeps_what_each_version_of_a_score_was_computed_from(run: TrialRun, tmp_path: Path) -> None:
     replay(run, tmp_path, 0, 2)
-    record = [r for r in run.store.audit_records() if r.subject == "S-001 week-4 MELD"][-1]
+    record = [r for r in run.store.audit_records() if r.subject == "S-001 week-12 MELD"][-1]
     old, new = json.loads(record.old or "{}"), json.loads(record.new or "{}")
     told = [(each["score"]["formula"], each["score"]["inputs"]["CREA"]["value"]) for each in (old, new)]
     assert told == [("MELD_UNOS", "88"), ("MELD_UNOS", "180")]
@@ -67,12 +67,12 @@ def test_the_trail_keeps_what_each_version_of_a_score_was_computed_from(run: Tri
 
 def test_an_assessment_gives_child_pugh_and_a_corrected_one_changes_it(run: TrialRun, tmp_path: Path) -> None:
     replay(run, tmp_path, 0)
-    cell = ("S-001", "week-4", "CHILD_PUGH")
+    cell = ("S-001", "week-12", "CHILD_PUGH")
     assert run.table()[cell].reason == "missing_input: ascites, encephalopathy"
 
     def judge(ascites: str) -> None:
         with run.store.write() as tx:
-            assessment = Assessment("S-001", date(2026, 2, 2), ascites=ascites, encephalopathy="none")
+            assessment = Assessment("S-001", date(2026, 3, 30), ascites=ascites, encephalopathy="none")
             tx.add_assessment(assessment, "test", "seen at the visit", run.now)
 
     judge("mild")
@@ -81,17 +81,17 @@ def test_an_assessment_gives_child_pugh_and_a_corrected_one_changes_it(run: Tria
     assert row.score is not None
     assert (row.score["grade"], row.inputs["ascites"]) == (
         "B",
-        {"value": "mild", "value_text": "mild", "unit": None, "collected_at": "2026-02-02", "why": None},
+        {"value": "mild", "value_text": "mild", "unit": None, "collected_at": "2026-03-30", "why": None},
     )
     judge("none")
     assert run.table()[cell].value_text == "7"
-    assert changes_of(run, "S-001 week-4 CHILD_PUGH")[-1] == ("8", "7")
+    assert changes_of(run, "S-001 week-12 CHILD_PUGH")[-1] == ("8", "7")
 
 
 def test_the_other_formulas_stand_beside_meld_in_its_row(run: TrialRun, tmp_path: Path) -> None:
     replay(run, tmp_path, 0)
     table = run.table()
-    score = table["S-001", "week-4", "MELD"].score
+    score = table["S-001", "week-12", "MELD"].score
     assert score is not None
     beside = score["beside"]
     assert isinstance(beside, dict)
