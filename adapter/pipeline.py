@@ -127,8 +127,8 @@ def _read(
     if context is None:
         why = f"source {received.source} is no longer in the configuration"
         return ReadMessage(origin, asked=Reason.UNREADABLE_MESSAGE, facts={"why": why})
-    if not received.raw:
-        return ReadMessage(origin)  # its bytes were erased, and the trail says so
+    if not received.raw or origin.sha256 in context.readings.refused:
+        return ReadMessage(origin)  # it is another person's, its bytes were erased, and the trail says so
     reading = _Reading(origin, scope, received.study_ids, roster, context, forced)
     if received.kind == "fhir":
         document = read_document(received.raw)

@@ -64,18 +64,20 @@ def rehearse(
     at: datetime,
     *,
     infused: Mapping[str, str | None] | None = None,
+    enrolled: Sequence[Participant] = (),
     decided: Sequence[Decision] = (),
     scopes: Collection[str] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Rehearsal:
     """What would change were everything derived by ``book``, on the day of ``at``; nothing is written.
 
-    ``infused`` are infusion dates by study id to be taken instead of the roster's, ``decided`` decisions to be taken as
-    made. ``scopes`` are those that are derived, where it is not all of them. ``advance`` is called after each. Raises
-    NotDerivable.
+    ``infused`` are infusion dates by study id and ``enrolled`` participants, to be taken instead of the roster's;
+    ``decided`` are decisions to be taken as made. ``scopes`` are those that are derived, where it is not all of them.
+    ``advance`` is called after each. Raises NotDerivable.
     """
     in_force_now, version = store.ruleset(), store.roster_version()
-    people = [_as_if(person, infused or {}) for person in store.participants()]
+    as_here = {person.study_id: person for person in enrolled}
+    people = [_as_if(as_here.get(person.study_id, person), infused or {}) for person in store.participants()]
     roster, today = Roster(people), _day(book, at)
     derived, found, results = list[tuple[Derived, Token]](), list[Change](), 0
     made = (*store.decisions(), *decided)

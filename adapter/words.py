@@ -6,7 +6,7 @@ and of the protocol, never of a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from adapter.model import Step
 
@@ -142,6 +142,30 @@ _SENTENCES = {
     "formula_MELD_3_0": "MELD 3.0, from bilirubin, INR, creatinine, sodium, albumin and sex (Kim and others, 2021).",
     "formula_CHILD_PUGH": "Points for bilirubin, albumin, clotting, ascites and encephalopathy, added (MSD Manual).",
     "score_dialysis_not_assessed": "Dialysis was not assessed; it counts as none.",
+    # the queue
+    "item_erased": "What this asked about was another person's and was erased.",
+    "answer_map": "Every result of {source} with code {code} becomes one of this analyte, those already here included.",
+    "answer_dismiss": "The question is closed for the results it holds now; none of them becomes a value.",
+    "answer_dismiss_code": "These codes of {source} are none of the protocol's analytes; whatever comes by them is "
+    "ignored, now and later.",
+    "answer_accept_unit": "Whatever {source} sends as “{unit}” with code {code} means this unit, now and later.",
+    "answer_say_unit": "The unit of these results alone is this.",
+    "answer_say_analyte": "These results alone are of this analyte.",
+    "answer_say_value": "This one result reads so; what the laboratory sent is kept beside it.",
+    "answer_say_plausible": "The value is right as it was sent, though it lies outside what is held possible.",
+    "answer_say_specimen": "The specimen of these results alone is blood, serum or plasma.",
+    "answer_accept_specimen": "What {source} calls “{specimen}” is blood, serum or plasma, now and later.",
+    "answer_say_collected_at": "The specimen of these results was taken then.",
+    "answer_say_status": "The status of these results alone means this one of table 0085.",
+    "answer_map_status": "What {source} sends as status “{status}” means this one of table 0085, now and later.",
+    "answer_choose": "This result is the value of {endpoint} at {visit}, whatever comes; a later change asks again.",
+    "answer_take_back": "These results no longer stand; what the laboratory sends in their place does.",
+    "answer_accept_outside": "This result is the value of {endpoint} at {visit}, marked as outside its window.",
+    "answer_sign_off": "The values of {visit} are confirmed as they stand now.",
+    "answer_confirm_identity": "The message is this participant's, whatever it says that the roster does not.",
+    "answer_refuse_identity": "The message is another person's: its bytes are erased, which cannot be undone.",
+    "answer_merge_identity": "{participant} is known by the surviving identifier too; the roster gains it.",
+    "answer_retry": "The message is read once more.",
     "decided_map_code": "{source}: the code {code} is {analyte}.",
     "decided_dismiss_code": "{source}: the code {code} is none of the protocol's analytes.",
     "decided_accept_unit": "{source}: the unit “{sent}” of code {code} is {unit}.",
@@ -187,6 +211,9 @@ _SENTENCES = {
 }
 
 
+_SUGGESTION = "; its name resembles {suggestion}"
+
+
 class _Facts(dict[str, str]):
     """A fact that was not given reads as nothing rather than fail a person's page."""
 
@@ -194,17 +221,17 @@ class _Facts(dict[str, str]):
         return ""
 
 
-def say(rule: str, facts: Mapping[str, str]) -> str:
-    """The sentence of a rule with its facts."""
+def say(rule: str, facts: Mapping[str, str], translate: Callable[[str], str] = str) -> str:
+    """The sentence of a rule with its facts; ``translate`` gives the sentence in another language."""
     known = _Facts(facts)
     known["why_said"] = f" ({facts['why']})" if facts.get("why") else ""
-    known["suggestion_said"] = f"; its name resembles {facts['suggestion']}" if facts.get("suggestion") else ""
-    return _SENTENCES[rule].format_map(known)
+    known["suggestion_said"] = translate(_SUGGESTION).format_map(known) if facts.get("suggestion") else ""
+    return translate(_SENTENCES[rule]).format_map(known)
 
 
-def say_step(step: Step) -> str:
+def say_step(step: Step, translate: Callable[[str], str] = str) -> str:
     """One step of an explanation as a sentence."""
-    return say(step.rule, step.facts)
+    return say(step.rule, step.facts, translate)
 
 
 def knows(rule: str) -> bool:

@@ -11,7 +11,21 @@ from typing import NoReturn
 import click
 
 from adapter import __version__
-from adapter.cli import assess, compare, export, feed, poll, queue, reprocess, roster, service, table, trace, trail
+from adapter.cli import (
+    assess,
+    compare,
+    export,
+    feed,
+    poll,
+    queue,
+    reprocess,
+    roster,
+    service,
+    settle,
+    table,
+    trace,
+    trail,
+)
 from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
 from adapter.mappings import ProblemsError
 from adapter.pulse import AnotherDaemon
@@ -60,6 +74,8 @@ for command in (
     trail.audit,
 ):
     cli.add_command(command)
+for command in (settle.resolve, settle.undo, settle.choose, settle.take_back, settle.sign_off):
+    queue.review.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The coordinator's queue: review list, show, resolve."""
+"""The coordinator's queue: review list, show, decisions; what settles it is in ``settle``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import (
-    Session,
-    by_option,
-    json_option,
-    pass_session,
-    print_json,
-    print_table,
-    reason_option,
-)
+from adapter.cli.common import Session, json_option, pass_session, print_json, print_table
+from adapter.model import Decision, ResultRow
 from adapter.review import desk
+from adapter.review.answers import actions_of, words_of
 from adapter.review.desk import Entry
+from adapter.rules.decided import undone
+from adapter.words import knows, say
+
+# How each answer is given to `review resolve`.
+OPTIONS = {
+    "map": "--map ANALYTE [--unit UNIT]",
+    "dismiss": "--dismiss",
+    "accept_unit": "--unit UNIT",
+    "accept_specimen": "--accept",
+    "map_status": "--status CODE",
+    "say_analyte": "--analyte ANALYTE",
+    "say_value": "--read-as TEXT",
+    "say_unit": "--unit UNIT",
+    "say_status": "--status CODE",
+    "say_specimen": "--accept",
+    "say_plausible": "--accept",
+    "say_collected_at": "--collected TIME",
+    "take_back": "--take-back",
+    "choose": "--choose RESULT",
+    "accept_outside": "--accept",
+    "sign_off": "--sign-off",
+    "confirm_identity": "--confirm [STUDY_ID]",
+    "refuse_identity": "--refuse",
+    "merge_identity": "--merge",
+    "retry": "--retry",
+}
 
 
 @click.group()
@@ -87,12 +107,12 @@ def document(entry: Entry) -> dict[str, Any]:
 @json_option
 @pass_session
 def show(session: Session, item_id: str, as_json: bool) -> None:
-    """Show one item with its results, as they were sent."""
+    """Show one item with its results, as they were sent, and what it can be answered with."""
     with session.store() as store:
         entry = desk.find(store, item_id)
-        wanted = {key for m in entry.members for key in m.item.results}
-        results = [r for r in store.results() if (r.inbox_id, r.locator) in wanted]
-    found = {**document(entry), "results": [_result(r) for r in results]}
+        results = desk.results_of(store, entry)
+    answers = [_answer(entry, action) for action in actions_of(entry)] if entry.state == "open" else []
+    found = {**document(entry), "results": [_result(r) for r in results], "answers": answers}
     if as_json:
         print_json(found)
         return
@@ -100,73 +120,51 @@ def show(session: Session, item_id: str, as_json: bool) -> None:
         click.echo(f"{name:<11} {'' if found[name] is None else found[name]}")
     for code in found["codes"]:
         click.echo(f"code        {code['code'] or ''} {code['name'] or ''} ({code['id']})")
-    heads = ("participant", "message", "where", "code", "name", "value", "unit", "status", "collected")
-    rows = [
-        (
-            r.study_id,
-            r.message_control_id,
-            r.locator,
-            r.code,
-            r.name,
-            r.reported,
-            r.reported_unit,
-            r.status,
-            r.collected_at,
-        )
-        for r in results
-    ]
-    print_table(heads, rows)
+    heads = ("participant", "message", "result", "code", "name", "value", "unit", "status", "collected")
+    names = ("study_id", "message_control_id", "result", "code", "name", "reported", "reported_unit", "status")
+    print_table(heads, [(*(each[name] for name in names), each["collected_at"]) for each in found["results"]])
+    if answers:
+        click.echo(f"answers, by `lab-adapter review resolve {entry.id} ... --reason TEXT`")
+    for answer in answers:
+        click.echo(f"  {answer['options']:<27} {answer['records']}")
 
 
-def _result(row: Any) -> dict[str, Any]:
+def place(row: ResultRow) -> str:
+    """How a result is named: the inbox's number of its message, and where it stands in that."""
+    return f"{row.inbox_id}:{row.locator}"
+
+
+def _result(row: ResultRow) -> dict[str, Any]:
     names = ("study_id", "message_control_id", "locator", "code", "name", "reported", "reported_unit", "status")
-    return {**{name: getattr(row, name) for name in names}, "collected_at": row.collected_at}
+    return {"result": place(row), **{name: getattr(row, name) for name in names}, "collected_at": row.collected_at}
 
 
-@review.command("resolve")
-@click.argument("item_id", metavar="ID")
-@click.option("--map", "analyte", default=None, metavar="ANALYTE", help="The code is this analyte (ALT, CREA, ...).")
-@click.option("--unit", default=None, help="With --map: the unit this code means where none is sent.")
-@click.option("--dismiss", is_flag=True, help="Settle it without a value; a code for good.")
-@reason_option
-@by_option
+def _answer(entry: Entry, action: str) -> dict[str, str]:
+    actions = actions_of(entry)
+    options = OPTIONS[action]
+    if options in [OPTIONS[other] for other in actions[: actions.index(action)]]:
+        options += " --only RESULT"  # without it the option answers for the cause
+    return {"answer": action, "options": options, "records": say(*words_of(entry, action))}
+
+
+@review.command("decisions")
 @json_option
 @pass_session
-def resolve(
-    session: Session,
-    item_id: str,
-    analyte: str | None,
-    unit: str | None,
-    dismiss: bool,
-    why: str,
-    who: str,
-    as_json: bool,
-) -> None:
-    """Settle an item. What it changes is derived at once and the trail says who decided it and why."""
-    if (analyte is None) == (not dismiss):
-        raise click.UsageError("say either --map ANALYTE or --dismiss")
-    if not why.strip():
-        raise click.UsageError("--reason is empty; say why, for whoever reads the trail")
+def decisions(session: Session, as_json: bool) -> None:
+    """List every decision: who made it, when and why, and whether it is in force."""
     with session.store() as store:
-        session.settle(store)
-        entry = desk.find(store, item_id)
-        before = {(r.study_id, r.visit, r.endpoint): r for r in store.selections()}
-        at = session.now()
-        if analyte is not None:
-            protocol = session.config.protocol
-            desk.map_code(store, entry, analyte, protocol, unit=unit, who=who, why=why, at=at)
-        else:
-            desk.dismiss(store, entry, who=who, why=why, at=at)
-        session.settle(store)
-        changed = [r for r in store.selections() if before.get((r.study_id, r.visit, r.endpoint)) != r]
-    filled = [r for r in changed if r.value is not None]
+        made = store.decisions()
+    gone = undone(made)
+    told = [_decision(each, in_force=each.id not in gone) for each in made]
     if as_json:
-        cells = [
-            {"study_id": r.study_id, "visit": r.visit, "endpoint": r.endpoint, "value_text": r.value} for r in changed
-        ]
-        print_json({"id": item_id, "cells": cells})
+        print_json(told)
         return
-    click.echo(
-        f"{item_id} is settled; results held: {entry.count}, cells changed: {len(changed)}, "
-        f"of these now with a value: {len(filled)}"
-    )
+    rows = [(t["id"], t["at"], t["who"], "yes" if t["in_force"] else "undone", t["words"], t["why"]) for t in told]
+    print_table(("id", "made", "by", "in force", "what", "why"), rows)
+
+
+def _decision(made: Decision, *, in_force: bool) -> dict[str, Any]:
+    rule = f"decided_{made.kind}"
+    words = say(rule, made.body) if knows(rule) else made.kind
+    facts = {"id": made.id, "kind": made.kind, "body": made.body, "who": made.who, "at": made.at, "why": made.why}
+    return {**facts, "in_force": in_force, "words": words}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -55,8 +55,18 @@ def reprocess(session: Session, dry_run: bool, infused: tuple[str, ...], why: st
             )
         found = _derived(session, store, as_if, dry_run=dry_run, who=who, why=why)
         before = {person.study_id: person for person in store.participants()}
-    protocol, today = session.config.protocol, session.today
-    documents = [
+    told = documents(found, before, session.config.protocol, session.today)
+    if as_json:
+        print_json(told)
+    else:
+        _print(told, found, dry_run=dry_run)
+
+
+def documents(
+    found: Rehearsal, before: Mapping[str, Participant], protocol: Protocol, today: date
+) -> list[dict[str, Any]]:
+    """The JSON of what changes. ``before`` is the roster by study id."""
+    return [
         {
             "study_id": change.study_id,
             "visit": change.visit,
@@ -67,10 +77,6 @@ def reprocess(session: Session, dry_run: bool, infused: tuple[str, ...], why: st
         }
         for change in found.changes
     ]
-    if as_json:
-        print_json(documents)
-    else:
-        _print(documents, found, dry_run=dry_run)
 
 
 def _infused(text: str) -> tuple[str, str | None]:
@@ -120,10 +126,15 @@ def _seen(cell: SelectionRow | None, who: Participant, protocol: Protocol, today
     }
 
 
-def _print(documents: Iterable[dict[str, Any]], found: Rehearsal, *, dry_run: bool) -> None:
-    rows = [(d["study_id"], d["visit"], d["endpoint"], _shown(d["old"]), _shown(d["new"]), d["why"]) for d in documents]
+def print_changes(told: Iterable[dict[str, Any]], *, dry_run: bool) -> None:
+    """What changes, for a terminal."""
+    rows = [(d["study_id"], d["visit"], d["endpoint"], _shown(d["old"]), _shown(d["new"]), d["why"]) for d in told]
     if rows:
         print_table(("participant", "visit", "endpoint", "was", "is then" if dry_run else "is", "why"), rows)
+
+
+def _print(told: Iterable[dict[str, Any]], found: Rehearsal, *, dry_run: bool) -> None:
+    print_changes(told, dry_run=dry_run)
     counts = found.counts
     if found.is_nothing:
         click.echo("nothing changes")

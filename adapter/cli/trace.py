@@ -18,6 +18,7 @@ from adapter.cli.common import (
     print_json,
     print_table,
 )
+from adapter.cli.queue import place
 from adapter.lineage import Change, Excerpt, InputTold, MessageTold, ResultTold, RulesTold, Trace, show_raw
 from adapter.lineage import trace as trace_cell
 from adapter.model import Protocol
@@ -235,7 +236,7 @@ def _print_results(head: str, results: Sequence[ResultTold]) -> None:
     if not results:
         return
     click.echo(head)
-    heads = ("", "", "message", "where", "source", "reported", "value", "collected", "outcome", "why")
+    heads = ("", "", "message", "result", "source", "reported", "value", "collected", "outcome", "why")
     print_table(
         heads,
         [
@@ -243,7 +244,7 @@ def _print_results(head: str, results: Sequence[ResultTold]) -> None:
                 "*" if each.chosen else "",
                 "" if each.rank is None else each.rank,
                 _printable(each.row.message_control_id),
-                each.row.locator,
+                place(each.row),
                 each.row.source,
                 _printable(f"{each.row.reported} {each.row.reported_unit}".rstrip()),
                 "" if each.row.value is None else _number(each.row.comparator, each.row.value, each.row.unit),

@@ -61,7 +61,8 @@ class Decision:
     ``accept_outside``    study_id, visit, endpoint, result (its key), evidence
     ``confirm_identity``  source, sha256, participant: whose the message is
     ``refuse_identity``   source, sha256: another person's; its bytes are erased
-    ``merge_identity``    source, sha256, participant: the roster has gained the surviving identifier
+    ``merge_identity``    source, sha256, participant, gained: the roster has gained the surviving identifiers, named by
+                          their places in the message
     ``retry``             source, sha256
     ``dismiss_item``      item, evidence
     ``sign_off``          study_id, visit, cells (JSON: each endpoint's fingerprint)

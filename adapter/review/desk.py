@@ -1,16 +1,12 @@
-"""The queue and its decisions. Page and command line decide through these functions alone.
-
-A decision is an input of the rules, written down with who and why; what it changes is derived, never written by hand.
-"""
+"""The queue: what is asked, and the results that wait for the answer. Deciding is ``decide``'s."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from adapter.model import Decision, Protocol, Reason, ReviewItem
-from adapter.store import Store, StoredItem, Transaction
+from adapter.model import ResultRow, ReviewItem
+from adapter.store import CODES, Store, StoredItem
 from adapter.words import say
 
 
@@ -36,9 +32,13 @@ class Entry:
     @property
     def detail(self) -> str:
         """The sentence for a person."""
+        return self.told()
+
+    def told(self, translate: Callable[[str], str] = str) -> str:
+        """The same in another language."""
         if len(self.members) > 1:
-            return say("unmapped_group", {"codes": str(len(self.members))})
-        return say(self.item.detail["rule"], self.item.detail)
+            return say("unmapped_group", {"codes": str(len(self.members))}, translate)
+        return say(self.item.detail.get("rule", "item_erased"), self.item.detail, translate)
 
 
 def queue(store: Store) -> list[Entry]:
@@ -46,13 +46,13 @@ def queue(store: Store) -> list[Entry]:
     entries: dict[str, list[StoredItem]] = {}
     for stored in store.open_items():
         entries.setdefault(stored.item.group or stored.item.id, []).append(stored)
-    return [_entry(name, members) for name, members in entries.items()]
+    return [_entry(name if len(members) > 1 else members[0].item.id, members) for name, members in entries.items()]
 
 
 def find(store: Store, item_id: str) -> Entry:
     """An entry by its id, or an item of a group by its own. Raises DecisionRefused where there is none."""
     for entry in queue(store):
-        if entry.id == item_id:
+        if item_id in (entry.id, entry.item.group):
             return entry
     stored = store.item(item_id)
     if stored is None:
@@ -64,50 +64,8 @@ def _entry(name: str, members: Sequence[StoredItem]) -> Entry:
     return Entry(name, members[0].item, tuple(members), min(m.opened_at for m in members), members[0].state)
 
 
-def map_code(
-    store: Store,
-    entry: Entry,
-    analyte: str,
-    protocol: Protocol,
-    *,
-    unit: str | None,
-    who: str,
-    why: str,
-    at: datetime,
-) -> Decision:
-    """Say what a source's code is. Every result that carries it follows, those already received included."""
-    if entry.item.reason != Reason.UNMAPPED_CODE:
-        raise DecisionRefused(f"item {entry.id} is {entry.item.reason}; only unmapped_code is settled by --map")
-    if len(entry.members) > 1:
-        raise DecisionRefused(f"entry {entry.id} holds {len(entry.members)} codes; name one of them by its own id")
-    item = entry.item
-    if item.code is None or item.source is None:
-        raise DecisionRefused(
-            f"item {entry.id}: the results carry no code; dismiss it, or have the laboratory send one"
-        )
-    known = list(protocol.analytes)
-    if analyte not in known:
-        raise DecisionRefused(f"{analyte} is no analyte of the protocol; write one of {', '.join(known)}")
-    if unit is not None and unit not in protocol.analytes[analyte].units:
-        units = ", ".join(protocol.analytes[analyte].units)
-        raise DecisionRefused(f"{analyte} is not measured in {unit}; write one of {units}")
-    body = {"source": item.source, "code": item.code, "system": item.detail.get("system", ""), "analyte": analyte}
-    if unit is not None:
-        body["unit"] = unit
-    with store.write() as tx:
-        return tx.add_decision("map_code", body, who, why, at)
-
-
-def dismiss(store: Store, entry: Entry, *, who: str, why: str, at: datetime) -> list[Decision]:
-    """Settle an entry without a value: a code for good, any other item for the results it holds now."""
-    if entry.state != "open":
-        raise DecisionRefused(f"item {entry.id} is not open; nothing is left to decide")
-    with store.write() as tx:
-        return [_dismissed(tx, member.item, who, why, at) for member in entry.members]
-
-
-def _dismissed(tx: Transaction, item: ReviewItem, who: str, why: str, at: datetime) -> Decision:
-    if item.reason == Reason.UNMAPPED_CODE and item.code is not None and item.source is not None:
-        body = {"source": item.source, "code": item.code, "system": item.detail.get("system", "")}
-        return tx.add_decision("dismiss_code", body, who, why, at)
-    return tx.add_decision("dismiss_item", {"item": item.id, "evidence": item.evidence}, who, why, at)
+def results_of(store: Store, entry: Entry) -> list[ResultRow]:
+    """The results that an entry holds, in the order of arrival."""
+    held = {place for member in entry.members for place in member.item.results}
+    scope = entry.members[0].scope
+    return [r for r in store.results(None if scope == CODES else scope) if (r.inbox_id, r.locator) in held]

@@ -28,8 +28,8 @@ class Readings:
     """How one source's results are to be read by decision: for a cause once, or for one result.
 
     ``units`` by code, system and unit as sent (empty where none was); ``statuses`` by what was sent; ``specimens``
-    casefolded; ``results`` by a result's key and what is said of it; ``identities`` and ``answered`` by a message's
-    hash: whose a person said it is, and questions about the whole message that are settled.
+    casefolded; ``results`` by a result's key and what is said of it; ``identities``, ``answered`` and ``refused`` by a
+    message's hash: whose a person said it is, questions about the whole message that are settled, and another person's.
     """
 
     units: Mapping[tuple[str, str, str], Said] = field(default_factory=dict)
@@ -38,21 +38,30 @@ class Readings:
     results: Mapping[str, Mapping[str, Said]] = field(default_factory=dict)
     identities: Mapping[str, str] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+
+
+def undone(decisions: Iterable[Decision]) -> frozenset[int]:
+    """The decisions, by id, that are undone. Undoing is a decision too, made later than what it undoes."""
+    found = set[int]()
+    for decision in sorted(decisions, key=lambda d: d.id, reverse=True):
+        if decision.kind == "undo" and decision.id not in found:
+            found.add(int(decision.body["decision"]))
+    return frozenset(found)
 
 
 def in_force(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
-    """The decisions that nobody undid. Undoing is a decision too, made later than what it undoes, and can be undone."""
-    made, undone = sorted(decisions, key=lambda d: d.id), set[int]()
-    for decision in reversed(made):
-        if decision.kind == "undo" and decision.id not in undone:
-            undone.add(int(decision.body["decision"]))
-    return tuple(d for d in made if d.id not in undone and d.kind != "undo")
+    """The decisions that nobody undid, in the order they were made."""
+    made = sorted(decisions, key=lambda d: d.id)
+    gone = undone(made)
+    return tuple(d for d in made if d.id not in gone and d.kind != "undo")
 
 
 def readings(decisions: Iterable[Decision], source: str) -> Readings:
     """What the decisions in force say of one source; of two that contradict each other the later."""
     units, statuses, specimens = dict[tuple[str, str, str], Said](), dict[str, Said](), dict[str, Said]()
-    results, identities, answered = dict[str, dict[str, Said]](), dict[str, str](), set[str]()
+    results, identities = dict[str, dict[str, Said]](), dict[str, str]()
+    answered, refused = set[str](), set[str]()
     for decision in decisions:
         body = decision.body
         if body.get("source") != source:
@@ -62,7 +71,7 @@ def readings(decisions: Iterable[Decision], source: str) -> Readings:
         elif decision.kind == "map_status":
             statuses[body["sent"]] = Said(body["status"], decision.id)
         elif decision.kind == "accept_specimen":
-            specimens[body["specimen"].casefold()] = Said(body["specimen"], decision.id)
+            specimens[body["specimen"].strip().casefold()] = Said(body["specimen"], decision.id)
         elif decision.kind == "read_result":
             for key in body["results"].split("\n"):
                 results.setdefault(key, {})[body["what"]] = Said(body["to"], decision.id)
@@ -70,7 +79,9 @@ def readings(decisions: Iterable[Decision], source: str) -> Readings:
             identities[body["sha256"]] = body["participant"]
         elif decision.kind == "merge_identity":
             answered.add(body["sha256"])
-    return Readings(units, statuses, specimens, results, identities, frozenset(answered))
+        elif decision.kind == "refuse_identity":
+            refused.add(body["sha256"])
+    return Readings(units, statuses, specimens, results, identities, frozenset(answered), frozenset(refused))
 
 
 def taken_back(decisions: Iterable[Decision]) -> Mapping[str, Said]:
