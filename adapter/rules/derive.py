@@ -197,9 +197,14 @@ def _message_items(
 
 
 def _answered(message: ReadMessage, held: Collection[str], who: Participant) -> bool:
-    """Whether nothing that an unreadable message seems to say is open: all of it was replaced, or is after the end."""
-    if message.asked != Reason.UNREADABLE_MESSAGE or not message.results:
+    """Whether nothing that an unreadable message seems to say is open: all of it was replaced, or is after the end.
+
+    One without any result is undated, and what is undated is not a withdrawn participant's.
+    """
+    if message.asked != Reason.UNREADABLE_MESSAGE:
         return False
+    if not message.results:
+        return after_end(None, who) is not None
     counted = [r for r in message.results if after_end(r.collected, who) is None]
     said = [r.key for r in counted if r.kind != "ignored"]
     return not counted or (bool(said) and not any(key in held for key in said))
