@@ -86,3 +86,17 @@ def test_a_value_that_nobody_explained_is_asked_and_can_be_said(trial: DaemonRun
     assert (row["status"], row["reason"], row["open_items"]) == ("in_review", "input_in_review: ascites", 1)
     trial.run("assess", "add", "S-001", "--on", "2026-02-02", "--ascites", "mild")
     assert child_pugh(trial)["value"] == 8
+
+
+def test_trace_names_the_message_of_a_sent_assessment_and_not_who_entered_another_item_of_that_day(trial: DaemonRun):
+    trial.run("replay", message(trial, "A1", "IS|HE^^99HE||G1"))
+    trial.run("assess", "add", "S-001", "--on", "2026-02-02", "--ascites", "mild", "--by", "trial nurse")
+    told = {i["name"]: i for i in trial.ask("trace", "S-001", "week-4", "CHILD_PUGH")["inputs"]}
+    assert (told["encephalopathy"]["message_id"], told["encephalopathy"]["assessed"]) == ("A1", None)
+    assert told["ascites"]["assessed"]["who"] == "trial nurse"
+
+
+def test_no_number_of_the_hospital_leaves_with_the_inputs_of_a_score(trial: DaemonRun):
+    trial.run("replay", message(trial, "CTRL77", "IS|HE^^99HE||G1"))
+    trial.run("export", "csv", "--out", str(trial.folder / "out"))
+    assert all("CTRL77" not in path.read_text(encoding="utf-8") for path in (trial.folder / "out").iterdir())

@@ -146,11 +146,19 @@ def _values(state: State) -> Iterator[dict[str, object]]:
             "source": cell.source,
             "stored_at": stored.get(chosen) if chosen is not None else None,  # type: ignore[arg-type]
             "formula": score.get("formula"),
-            "inputs": _json(score.get("inputs")),
+            "inputs": _json(_inputs(score.get("inputs"))),
             "points": _json(score.get("points")),
             "grade": score.get("grade"),
             "ruleset": cell.ruleset,
         }
+
+
+def _inputs(inputs: object) -> object:
+    """What a score was computed from, without the hospital's own numbers of messages and resources."""
+    if not isinstance(inputs, Mapping):
+        return None
+    hidden = ("message_id", "locator", "inbox_id")
+    return {name: {key: told for key, told in each.items() if key not in hidden} for name, each in inputs.items()}
 
 
 def _json(content: object) -> str | None:
@@ -163,7 +171,9 @@ def _candidates(state: State) -> Iterator[dict[str, object]]:
     """One row for each result of a participant and, of those in a window, its rank and why it was or was not chosen."""
     enrolled = {p.study_id for p in state.participants}
     rows = [
-        _of_somebody(result) if result.reason == Reason.IDENTITY_CONFLICT else _candidate(state, result)
+        _of_somebody(result)
+        if result.in_doubt or result.reason == Reason.IDENTITY_CONFLICT
+        else _candidate(state, result)
         for result in state.results
         if result.study_id in enrolled
     ]

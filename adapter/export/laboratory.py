@@ -10,7 +10,7 @@ from decimal import Decimal
 from adapter.export.state import State, Subject, original, place
 from adapter.export.terms import Terms
 from adapter.export.variables import LB, Cell, Dataset, Row, numbered, supplemental
-from adapter.model import Outcome, PlacementRow, ResultRow
+from adapter.model import Outcome, PlacementRow, ResultRow, Visit
 from adapter.rules.codes import LOINC
 from adapter.rules.table import TableRow
 from adapter.rules.windows import visit_of
@@ -89,12 +89,18 @@ def _named(state: State, terms: Terms, subject: Subject, analyte: str) -> dict[s
     }
 
 
+def _visit_name(visit: Visit) -> str:
+    """The label in ASCII; where it is in another script, the visit's id in words."""
+    label = visit.label if visit.label.isascii() and visit.label.isprintable() else visit.id.replace("-", " ")
+    return label.upper()
+
+
 def at_visit(state: State, id: str | None) -> dict[str, Cell]:
     """The visit's variables; an unscheduled result has none. The day of infusion is day 1, so a target is one later."""
     if id is None:
         return {"VISITNUM": None, "VISIT": None, "VISITDY": None}
     number, visit = state.visits[id]
-    return {"VISITNUM": number, "VISIT": visit.label.upper(), "VISITDY": visit.target_day + 1}
+    return {"VISITNUM": number, "VISIT": _visit_name(visit), "VISITDY": visit.target_day + 1}
 
 
 def _specimen(state: State, terms: Terms, result: ResultRow, analyte: str) -> str | None:

@@ -106,7 +106,7 @@ class State:
         yield from found
 
     def _counts(self, result: ResultRow, placement: PlacementRow | None) -> bool:
-        if result.outcome not in _STANDS or result.value is None or result.collected_at is None:
+        if result.outcome not in _STANDS or result.value is None or result.collected_at is None or result.in_doubt:
             return False
         if result.endpoint not in self.protocol.analytes:
             return False  # an assessment that a source sent: it is told where it is the input of a score
@@ -114,7 +114,7 @@ class State:
             cell = self.selection[placement.study_id, placement.visit, placement.endpoint]
             if placement.chosen:
                 return cell.status == "captured"
-            settled = cell.status == "captured" and placement.why not in _NOT_FINAL
+            settled = cell.status == "captured" and result.final and placement.why not in _NOT_FINAL
             return settled and placement.why != "same_result_through_two_sources"
         return result.final
 
@@ -144,7 +144,7 @@ def original(result: ResultRow, protocol: Protocol) -> str | None:
     if not isinstance(found, Number):
         return None
     sent = result.reported.strip()
-    return sent if sent.isascii() else f"{found.comparator or ''}{plain(found.number)}"
+    return sent if sent.isascii() and sent.isprintable() else f"{found.comparator or ''}{plain(found.number)}"
 
 
 def place(result: ResultRow) -> str:

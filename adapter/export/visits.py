@@ -1,8 +1,8 @@
-"""SV: the visits as the laboratory's results show them (SDTMIG 3.4, 5.5). Nothing else is known here of a visit."""
+"""SV: the visits as results and assessments show them (SDTMIG 3.4, 5.5). Nothing else is known here of a visit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 from adapter.export.laboratory import at_visit
@@ -27,7 +27,10 @@ def _records(state: State, subject: Subject, others: tuple[Dataset, ...]) -> Ite
         ]
         if not rows:
             continue
-        taken = sorted(str(row["LBDTC"])[:10] for name, row in rows if name == "LB" and row.get("LBSTRESC"))
+        dates = [str(row["LBDTC"]) for name, row in rows if name == "LB" and row.get("LBSTRESC")]
+        dates += [str(row["RSDTC"]) for name, row in rows if name == "RS" and row.get("RSORRES") and row.get("RSDTC")]
+        dates += _assessed(state, subject, id)
+        taken = sorted(each[:10] for each in dates)
         open_cells = any(
             (cell.study_id, cell.visit) == (subject.participant.study_id, id)
             and cell.status in ("in_review", "provisional")
@@ -47,3 +50,14 @@ def _records(state: State, subject: Subject, others: tuple[Dataset, ...]) -> Ite
             "SVSTDY": subject.day(date.fromisoformat(taken[0])) if taken else None,
             "SVENDY": subject.day(date.fromisoformat(taken[-1])) if taken else None,
         }
+
+
+def _assessed(state: State, subject: Subject, visit: str) -> Iterator[str]:
+    """When a clinician judged something for the visit: whoever was judged was seen."""
+    for (study_id, at, _), cell in state.selection.items():
+        inputs = cell.score["inputs"] if cell.score is not None else None
+        if (study_id, at) == (subject.participant.study_id, visit) and isinstance(inputs, Mapping):
+            for item in ("ascites", "encephalopathy", "dialysis"):
+                told = inputs.get(item, {})
+                if told.get("value") is not None:
+                    yield str(told["collected_at"])

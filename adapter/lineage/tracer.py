@@ -271,7 +271,7 @@ class _Tracer:
         """From the trail and not from the versions: a rebuild begins those anew."""
         subject = f"{self.cell.study_id} {self.cell.visit} {self.cell.endpoint}"
         for r in self.store.audit_records(subject=subject):
-            if r.what == "value changed":
+            if r.what in ("value changed", "score computed anew"):
                 old, new = (None if text is None else json.loads(text) for text in (r.old, r.new))
                 rule = f"candidate_{r.why}"
                 why = say(rule, {"visit": self.cell.visit, "endpoint": self.cell.endpoint}) if knows(rule) else r.why
@@ -286,14 +286,15 @@ class _Tracer:
         for name, used in sorted(self.cell.inputs.items(), key=lambda item: order.index(item[0])):
             assert isinstance(used, Mapping)
             cell = self.selections.get((self.cell.visit, name))
-            entered = assessments.get(str(used.get("collected_at"))) if cell is None else None
+            received = cell is None and used.get("inbox_id") is not None
+            entered = None if cell is not None or received else assessments.get(str(used.get("collected_at")))
             yield InputTold(
                 name=name,
                 used=used,
                 status=None if cell is None else cell.status,
-                source=None if cell is None else cell.source,
-                message_id=None if cell is None else cell.message_id,
-                locator=None if cell is None else cell.locator,
+                source=str(used["source"]) if received else None if cell is None else cell.source,
+                message_id=str(used["message_id"]) if received else None if cell is None else cell.message_id,
+                locator=str(used["locator"]) if received else None if cell is None else cell.locator,
                 trace=None if cell is None else (self.cell.study_id, self.cell.visit, name),
                 assessed=None if entered is None else {"who": entered.who, "at": entered.at, "why": entered.why},
             )

@@ -40,6 +40,7 @@ class ResultRow:
     ruleset: str
     final: bool = False  # whether its value stands and is no preliminary one
     sent_unit: str | None = None  # UCUM: the unit that the number was sent in
+    in_doubt: bool = False  # its message contradicts the roster: it may be another person's
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class Settled:
     chosen: Candidate | None
     placements: list[PlacementRow]
     items: list[ReviewItem]
+    contested_on: date | None = None  # the day of the result that would be chosen, were it not contradicted
 
     @property
     def report(self) -> Interpreted | None:
@@ -148,7 +149,9 @@ def settle(cell: Cell, who: Participation) -> Settled:
             open_items = [] if who.dismissals.covers(missed) else [missed]
             asked = {i.id for i in open_items}
     row = _row(cell, chosen, decision, sorted(asked), _first_reason(cell, open_items, items), who)
-    return Settled(row, chosen, _placements(cell, chosen, decision, who), items)
+    first = cell.selection.first
+    contested_on = first.collected.on if chosen is None and first is not None else None
+    return Settled(row, chosen, _placements(cell, chosen, decision, who), items, contested_on)
 
 
 def _choice(cell: Cell, decision: Decision | None, who: Participation) -> tuple[Candidate | None, list[ReviewItem]]:
@@ -275,7 +278,7 @@ def _placements(
     for rank, candidate in enumerate(candidates, start=1):
         if candidate is chosen:
             why = "chosen_by_person" if decision is not None else "chosen"
-        elif chosen is None:
+        elif chosen is None or (decision is None and any(c is candidate for c in cell.selection.in_conflict)):
             why = "conflicting_results"
         elif decision is not None:
             why = "another_chosen_by_person"

@@ -261,12 +261,18 @@ def _cells(
             row, asked, placed = each.row, each.items, each.placements
             if id not in measured and id not in judged:
                 row, asked = compute(who.protocol.analytes[id], visit, measured, judged, each, who)
-                placed = [replace(p, chosen=False, why="score_is_computed") for p in each.placements]
+                placed = [_beside(p) for p in each.placements]
             if id not in judged:  # an assessment is an input of the scores, and no cell of the table
                 rows.append(row)
             items += asked
             placements += placed
     return rows, placements, items
+
+
+def _beside(placement: PlacementRow) -> PlacementRow:
+    """A reported score stands beside the computed one; that it is a copy, contradicted or preliminary is still said."""
+    kept = placement.why in ("same_result_through_two_sources", "conflicting_results", "preliminary")
+    return replace(placement, chosen=False, why=placement.why if kept else "score_is_computed")
 
 
 def _ignored(own: Iterable[Interpreted], endings: Mapping[str, Ending]) -> dict[int, dict[str, int]]:

@@ -133,11 +133,17 @@ def _baseline(candidates: Sequence[Candidate], infused: Collected | None) -> fro
     """The last final result of each analyte before infusion."""
     if infused is None:
         return frozenset()
-    last: dict[str, tuple[tuple[str, str, str], str]] = {}
+    last: dict[str, tuple[tuple[str, ...], str]] = {}
     for candidate in candidates:
         if candidate.final and before_infusion(candidate.collected, infused):
-            at = candidate.collected
-            rank = (at.on.isoformat(), at.at.isoformat() if at.at else "", candidate.report.key)
+            at, report = candidate.collected, candidate.report
+            said_at = report.issued or report.message_at
+            rank = (
+                at.on.isoformat(),
+                at.at.isoformat() if at.at else "",
+                said_at.text if said_at else "",
+                *(report.reported.order_number, report.code.code, report.origin.source, report.key),
+            )
             analyte = candidate.report.analyte or ""
             if analyte not in last or rank > last[analyte][0]:
                 last[analyte] = (rank, candidate.report.key)
@@ -176,4 +182,5 @@ def result_row(result: Interpreted, ending: Ending, protocol: Protocol, ruleset:
         ruleset=ruleset,
         final=ending.final,
         sent_unit=result.sent_unit,
+        in_doubt=result.origin.trouble == Reason.IDENTITY_CONFLICT,
     )

@@ -35,6 +35,9 @@ def judge(item: str, assessments: Sequence[Assessment], received: Settled, visit
         if by_hand is None or (not chosen.final, *_distance(on, visit, who)) < by_hand:
             trouble = None if chosen.final else "provisional"
             return Judged(chosen.report.assessed, on, trouble, chosen.report, asked)
+    contested_on = received.contested_on  # nothing farther stands in for what contradicts itself
+    if contested_on is not None and (by_hand is None or (False, *_distance(contested_on, visit, who)) < by_hand):
+        return Judged(None, trouble="in_review", open_items=asked)
     if entered is not None:
         return Judged(getattr(entered, item), entered.assessed_on, open_items=asked)
     return Judged(None, trouble="in_review" if received.row.status == "in_review" else None, open_items=asked)

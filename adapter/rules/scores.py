@@ -207,6 +207,8 @@ def _mismatch(score: Score, analyte: Analyte, visit: Visit, reported: Settled, w
     report = reported.report
     if score.value is None or report is None or report.number is None:
         return []
+    if reported.chosen is None or not reported.chosen.final:
+        return []
     least, most = _range(report.number, report.comparator)
     if least <= score.value <= most:
         return []

@@ -215,8 +215,9 @@ class DerivedWrites(QueueWrites, DecisionWrites, DerivedReads):
             visit, endpoint = key
             seq = derived_seq
             if _is_another_value(old, new):
+                same = old is not None and new is not None and replace(new, ruleset=old.ruleset, score=old.score) == old
                 seq = self.record(
-                    "value changed",
+                    "score computed anew" if same else "value changed",
                     f"{scope} {visit} {endpoint}",
                     who=who,
                     at=at,

@@ -103,7 +103,9 @@ class Shape(Generic[T]):
         return dict(zip(self.columns, row, strict=True))
 
 
-RESULTS = Shape(ResultRow, "results", ("inbox_id", "locator"), ("scope", "inbox_id", "locator"), {"final": bool})
+RESULTS = Shape(
+    ResultRow, "results", ("inbox_id", "locator"), ("scope", "inbox_id", "locator"), {"final": bool, "in_doubt": bool}
+)
 PLACEMENTS = Shape(
     PlacementRow,
     "placements",

@@ -290,6 +290,7 @@ CREATE INDEX assessments_of_participant ON assessments (trial, study_id, assesse
 ALTER TABLE selections ADD COLUMN score TEXT NOT NULL DEFAULT 'null';
 ALTER TABLE results ADD COLUMN final INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE results ADD COLUMN sent_unit TEXT;
+ALTER TABLE results ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX audit_of_subject ON audit (trial, subject, seq)"""
 
 _ONLY_ADDED = """

@@ -232,3 +232,12 @@ def test_outside_every_window_it_is_unscheduled_and_nobody_is_asked_to_accept_it
 def test_a_code_beside_the_assessments_own_changes_nothing() -> None:
     both = [Coding("X-1", "ascites", "99Z"), Coding("ASC", "", "99L")]
     assert took(table(result := sent("ASC", "1", codings=both)), result)[:3] == ("placed", "ascites", "mild")
+
+
+def test_what_was_received_at_the_target_and_contradicts_itself_is_not_passed_over_for_what_is_farther() -> None:
+    one, other = sent("ASC", "2", order="filler:A"), sent("ASC", "1", order="filler:B")
+    entered = [judged(30, ascites="none", encephalopathy="none")]
+    found = child_pugh(one, other, assessments=entered)
+    assert (found.value, found.status, found.reason) == (None, "in_review", "input_in_review: ascites")
+    nearer = [judged(28, ascites="none", encephalopathy="none")]
+    assert child_pugh(one, other, assessments=nearer).value == "5"  # entered on that very day: a person looked at it
