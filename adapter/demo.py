@@ -54,7 +54,9 @@ class Trial:
 def main(arguments: Sequence[str]) -> int:
     """Run the demonstration; the exit status is 1 where the table is not what was planned."""
     parser = argparse.ArgumentParser(prog="make demo DEMO_ARGS=", description="A whole trial through the real daemon.")
-    parser.add_argument("--exit", action="store_true", help="end by itself, as this version always does")
+    parser.add_argument(
+        "--exit", action="store_true", help="end by itself; there is no page to stay for in this version"
+    )
     parser.parse_args(arguments)
     checkout = Path(__file__).parents[1]
     sys.path.insert(0, str(checkout))
@@ -75,9 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         _print_table(table)
         _print_queue(queue)
         rate = len(feed.messages) / seconds
-        print(
-            f"\n{len(feed.messages)} messages over MLLP, one after the other, in {seconds:.1f} s ({rate:.0f} a second)"
-        )
+        print(f"\n{len(feed.messages)} frames over MLLP, one after the other, in {seconds:.1f} s ({rate:.0f} a second)")
         print("acknowledged " + ", ".join(f"{n} {code}" for code, n in sorted(answers.items())))
         return _judge(table, (*feed.truth, *feed.scores), today)
 

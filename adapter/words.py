@@ -121,7 +121,8 @@ _SENTENCES = {
     "reprocess_flags": "The value stands; its flags are “{now}” now, and were “{was}”.",
     "reprocess_inputs": "It is computed from other inputs: {inputs}.",
     "reprocess_formula": "It is computed otherwise now ({formula}).",
-    "reprocess_stored": "What was stored does not follow from what was received.",
+    "reprocess_stored": "By these rules and this roster it no longer follows from what was received.",
+    "lineage_steps_of_other_rules": "Not told here: the files hold other rules than those it was derived by.",
     # what an export says of what is not there
     "not_done_no_result": "No result was received before the window of the visit closed.",
     "not_done_by_laboratory": "The laboratory reported that there is no result.",

@@ -19,7 +19,10 @@ why_option = click.option(
 
 @click.group()
 def assess() -> None:
-    """Ascites, encephalopathy and dialysis, as clinicians judged them: inputs of the scores."""
+    """Enter ascites, encephalopathy and dialysis.
+
+    They are inputs of the scores, as clinicians judged them.
+    """
 
 
 @assess.command("add")
@@ -43,9 +46,10 @@ def add(
     who: str,
     why: str,
 ) -> None:
-    """Enter one day's assessment, whole: what is left out was not assessed, and takes back what stood.
+    """Enter or correct one day's assessment.
 
-    Without any item the day's assessment is taken back.
+    Each entry replaces the day's earlier one as a whole: an item that is left out was not assessed. Without any item
+    the day's entry is taken back.
     """
     items = {"ascites": ascites, "encephalopathy": encephalopathy, "dialysis": dialysis}
     with session.store() as store:
@@ -67,7 +71,10 @@ def add(
 @why_option
 @pass_session
 def import_(session: Session, csv_file: Path, dry_run: bool, who: str, why: str) -> None:
-    """Enter from a CSV: study_id,assessed_on,ascites,encephalopathy,dialysis. All of it or nothing."""
+    """Enter assessments from a CSV file.
+
+    Its columns are study_id,assessed_on,ascites,encephalopathy,dialysis. All of it is taken or nothing.
+    """
     lines = file_lines(csv_file)
     with session.store() as store:
         entries = read_file(lines, store.participants(), session.today)
@@ -93,7 +100,10 @@ def _counted(entries: int, done: Plan) -> str:
 @json_option
 @pass_session
 def list_(session: Session, study_id: str | None, every: bool, as_json: bool) -> None:
-    """List what stands, of one participant where given; an empty item was not assessed."""
+    """List the assessments that stand.
+
+    Of one participant where given; an empty item was not assessed.
+    """
     with session.store() as store:
         if study_id is not None and store.participant(study_id) is None:
             raise StoreError(

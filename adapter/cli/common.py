@@ -114,7 +114,18 @@ def account() -> str:
 
 pass_session = click.make_pass_decorator(Session)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, no more.")
-by_option = click.option("--by", "who", default=account, help="Who decides; default: the account that runs it.")
+
+
+def _somebody(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    """A record of the trail names somebody."""
+    if not name.strip():
+        raise click.BadParameter("it is empty; write a name, or leave it out")
+    return name.strip()
+
+
+by_option = click.option(
+    "--by", "who", default=account, callback=_somebody, help="Who does it; default: the account that runs it."
+)
 reason_option = click.option("--reason", "why", required=True, help="Why; it is kept in the trail.")
 
 

@@ -42,6 +42,8 @@ def compare(session: Session, file: Path, as_json: bool, html_file: Path | None,
     """
     if html_file is not None and html_file.exists() and html_file.samefile(file):
         raise click.UsageError("--html names the file that is to be compared; give another")
+    if html_file is not None and not html_file.parent.is_dir():
+        raise click.UsageError(f"--html: there is no folder {html_file.parent}")
     protocol = session.config.protocol
     with session.store() as store:
         session.settle(store)

@@ -66,7 +66,8 @@ def _refuse_if_behind(session: Session, store: Store) -> None:
     """An export is of one set of rules and of everything received."""
     in_force = store.ruleset()
     if in_force is None or in_force.id != session.book.ruleset:
-        raise StoreError("the stored values are by other mappings than the files hold; send the daemon SIGHUP first")
+        remedy = "send the daemon SIGHUP" if session.daemon_differs(store) else "run lab-adapter reprocess"
+        raise StoreError(f"the stored values are by other mappings than the files hold; {remedy} first")
     behind = store.dirty_count(session.book.ruleset, session.today)
     if behind:
         raise StoreError(f"{behind} participants are not up to date; run the export again, and `status` if it stays so")

@@ -40,7 +40,9 @@ from adapter.words import say_step
 @json_option
 @pass_session
 def reprocess(session: Session, dry_run: bool, infused: tuple[str, ...], why: str, who: str, as_json: bool) -> None:
-    """Derive all that is stored by the files' mappings and rules, and take them over.
+    """Take changed mappings over; show what changes.
+
+    All that is stored is derived by the files' mappings and rules.
 
     Shows each value that changes: from what, to what and why. All of it is done in one transaction, or nothing.
     """

@@ -72,7 +72,10 @@ def add(
 @why_option
 @pass_session
 def import_(session: Session, csv_file: Path, who: str, why: str) -> None:
-    """Enrol from a CSV: study_id,identifier,authority,infused_at,birth_date,sex. All of it or nothing."""
+    """Enrol from a CSV file.
+
+    Its columns are study_id,identifier,authority,infused_at,birth_date,sex. All of it is taken or nothing.
+    """
     people = read_roster(file_lines(csv_file))
     with session.store() as store:
         changed = _write(session, store, people, who, why)

@@ -127,12 +127,17 @@ class _Tracer:
             chosen=placed is not None and placed.chosen,
             why=None if placed is None else placed.why,
             words=words,
-            steps=tuple(map(say_step, steps)),
+            steps=(say("lineage_steps_of_other_rules", {}),) if self._by_other_rules else tuple(map(say_step, steps)),
             collected_from=taken.get("address"),
             collected_text=taken.get("text"),
             mapping=self._mapping(row),
             conversion=self._conversion(row),
         )
+
+    @property
+    def _by_other_rules(self) -> bool:
+        """Whether the stored cell is by other rules than the files', by whose the steps would be told."""
+        return self._selection is not None and self._selection.ruleset != self.book.ruleset
 
     def _steps(self, row: ResultRow) -> tuple[Step, ...]:
         return self.derived.steps.get((row.inbox_id, row.locator), ())
@@ -306,7 +311,7 @@ class _Tracer:
         mine = (self.cell.visit, self.cell.endpoint)
         again = next((s for s in self.derived.selections if (s.visit, s.endpoint) == mine), None)
         found = {"found": _in_short(again)}
-        if self._selection is not None and self._selection.ruleset != self.book.ruleset:
+        if self._by_other_rules:
             return None, say("lineage_other_rules", found)
         if self.moving:
             return None, say("lineage_moving", {})

@@ -65,6 +65,8 @@ def _check_header(header: Sequence[str], columns: Sequence[str]) -> None:
     unknown = [name for name in header if name not in columns]
     missing = [name for name in columns if name not in header]
     wanted = "the first line is " + ",".join(columns)
+    if len(header) == 1 and any(header[0].startswith(f"{columns[0]}{mark}") for mark in ";\t"):
+        raise RowsError([RowProblem(1, "the columns are not separated by commas", "save it as comma-separated CSV")])
     if columns[0] not in header:  # not the header but a patient's row, perhaps: nothing of it is repeated
         raise RowsError([RowProblem(1, "the header is missing", wanted)])
     if unknown:
