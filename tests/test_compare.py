@@ -378,3 +378,12 @@ def test_a_value_that_waits_here_for_an_answer_is_known_for_it(tmp_path: Path):
     assert "40 U/L was entered; here there is no value: in_review, missing_unit." in text
     assert "No unit was sent, and the source's code map states none for this ALT code." in text
     assert "a result that waits for an answer, missing_unit: lis H030 OBX[1], 2026-02-02T08:15:00+08:00" in text
+
+
+def test_a_file_without_rows_is_no_agreement(tmp_path: Path) -> None:
+    run = DaemonRun(tmp_path / "site")
+    run.run("init", str(tmp_path / "site"))
+    empty = tmp_path / "empty.csv"
+    empty.write_text("study_id,visit,endpoint,value,unit,date\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="no row below its header"):
+        run.run("compare", str(empty), "--sample")

@@ -160,8 +160,9 @@ def test_where_the_files_hold_other_rules_it_says_what_they_would_give(site: Sit
     assert found.rules is not None
     assert (found.rules.same, found.follows, found.sound) == (False, None, True)
     assert "20.52 umol/L" in found.verdict
-    assert found.cell.value_text == "20.5248"
     assert found.result is not None
+    assert [step.split(":")[0] for step in found.result.steps] == ["Not told here"]  # it would be told by the files'
+    assert found.cell.value_text == "20.5248"
     assert found.result.conversion is not None
     assert (found.result.conversion.in_files, found.result.conversion.source) == (False, None)
     assert found.result.mapping is not None

@@ -63,6 +63,9 @@ def compare(session: Session, file: Path, as_json: bool, html_file: Path | None,
         click.echo(f"lab-adapter: {file}: {error}", err=True)
         raise SystemExit(DATA_IS_WRONG) from error
     found = compare_sheet(ours, sheet, sample=sample)
+    if not sheet.entries and not sheet.bad_rows:
+        click.echo(f"lab-adapter: {file}: there is no row below its header; nothing was compared", err=True)
+        raise SystemExit(DATA_IS_WRONG)
     told = document(found, Occasion(file.name, session.today, "" if in_force is None else in_force.id))
     if html_file is not None:
         _write(html_file, page(found, told))
