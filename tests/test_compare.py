@@ -359,7 +359,7 @@ def test_a_report_that_cannot_be_written_is_said(small: DaemonRun, tmp_path: Pat
     file = entered(tmp_path, "S-001,week-12,ALT,60,U/L,")
     arguments = ("compare", file, "--html", str(tmp_path / "nowhere" / "report.html"))
     done = subprocess.run(small.command(*arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr
 

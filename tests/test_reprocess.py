@@ -391,6 +391,6 @@ def test_a_row_that_was_altered_by_hand_is_found_and_put_right(trial: Trial):
     connection.close()
     (change,) = trial.rehearsed().changes
     assert (change.study_id, change.visit, change.endpoint) == cell
-    assert say_step(change.why) == "What was stored does not follow from what was received."
+    assert say_step(change.why) == "By these rules and this roster it no longer follows from what was received."
     trial.done()
     assert trial.stored() == before

@@ -201,7 +201,7 @@ def standing(reports: Sequence[Interpreted], *, in_doubt: bool = False) -> Stand
         asked = tuple(unbeaten if unbeaten and settled and not in_doubt else others)
         keys = {r.key for r in asked}
         return Stands(asked[0], final=False, replaced=tuple(r for r in reports if r.key not in keys), conflict=asked)
-    report = max(unbeaten, key=lambda r: (_RANK[_status(r)], _said_at(r), r.key))
+    report = max(unbeaten, key=lambda r: (_RANK[_status(r)], _said_at(r), _taken(r), r.key))
     final = _status(report) != Status.PROVISIONAL
     return Stands(report, final, tuple(r for r in reports if r.key != report.key))
 
@@ -223,7 +223,7 @@ def _confirmed(others: Sequence[Interpreted], confirms: Sequence[Interpreted]) -
 
 def _lone_confirmation(confirms: Sequence[Interpreted]) -> Stands:
     """U without any stored report: a final value exists that was never sent to us; a person should know."""
-    last = max(confirms, key=lambda r: (_said_at(r), r.collected.text if r.collected else "", r.key))
+    last = max(confirms, key=lambda r: (_said_at(r), _taken(r), r.key))
     step = Step("confirms_nothing")
     held = replace(
         last, kind="held", reason=Reason.UNREADABLE_VALUE, rule="confirms_nothing", steps=(*last.steps, step)
@@ -261,3 +261,8 @@ def _content(report: Interpreted) -> Hashable:
 def _said_at(report: Interpreted) -> str:
     at = report.issued or report.message_at
     return "" if at is None else f"{at.on.isoformat()} {at.at.isoformat() if at.at else ''}"
+
+
+def _taken(report: Interpreted) -> str:
+    """Of two equal reports the one that says when the specimen was taken says more."""
+    return report.collected.text if report.collected else ""

@@ -279,6 +279,16 @@ def test_nothing_vanishes(reports):
     assert all(any(r.item == i.id for i in derived.items) for r in held)
 
 
+def test_of_equal_reports_the_one_that_says_when_the_specimen_was_taken_stands():
+    dated = understood(reported("31", unit=""), message="dated")
+    undated = understood(reported("31", unit="", taken=None), message="undated")
+    (expected,) = table(dated).items
+    for later in (dated, undated):
+        copy = understood(later.reported, message=f"0 copy of {later.origin.message_control_id}", source=LIS)
+        (item,) = table(dated, undated, copy).items
+        assert item.collected_at == expected.collected_at is not None
+
+
 @settings(max_examples=200)
 @given(reports_of_one_result)
 def test_a_copy_of_every_report_changes_nothing(reports):

@@ -152,7 +152,11 @@ def test_a_value_that_comes_is_told_by_what_its_result_was(before: tuple[ResultR
             replace(CELL, flags=("outside_query_limits",)),
             "The value stands; its flags are “outside_query_limits” now, and were “”.",
         ),
-        (RESULT, replace(CELL, value="99"), "What was stored does not follow from what was received."),
+        (
+            RESULT,
+            replace(CELL, value="99"),
+            "By these rules and this roster it no longer follows from what was received.",
+        ),
     ],
 )
 def test_another_value_of_the_same_result_is_told_by_how_it_is_read(
