@@ -19,6 +19,7 @@ from pydantic import AfterValidator
 from adapter.config_fhir import FhirIntake, FhirSection, check_fhir, fhir_intake, fhir_rules
 from adapter.config_mllp import MllpIntake, MllpSection, check_mllp, mllp_intake, mllp_rules
 from adapter.config_shapes import assessment_codes, check_assessment_codes, check_assessments
+from adapter.config_web import Web, WebSection, check_web, web_of
 from adapter.mappings import Problem, ProblemsError, read_codes, read_protocol
 from adapter.mappings.problems import (
     Shape,
@@ -37,8 +38,7 @@ from adapter.model import CodeRow, Protocol, SourceRules
 
 Section = MllpSection | FhirSection
 
-#: What interface.md promises and this version does not do yet; a key of the file, or a kind of source.
-NOT_YET_SECTIONS = {"web": "the coordinator's page"}
+#: Kinds of sources that interface.md promises and this version does not have yet.
 NOT_YET_KINDS = {"folder": "watching a folder"}
 KINDS: Mapping[str, type[Section]] = {"mllp": MllpSection, "fhir": FhirSection}
 
@@ -87,7 +87,7 @@ class LogSection(Shape):
     level: Annotated[str, one_of("DEBUG", "INFO", "WARNING", "ERROR")] = "INFO"
 
 
-SECTIONS = ("trial", "store", "source", "log")
+SECTIONS = ("trial", "store", "source", "web", "log")
 
 
 # --- what the configuration says ----------------------------------------------------------------------------------
@@ -127,6 +127,7 @@ class Config:
     log_level: str
     protocol: Protocol
     sources: tuple[Source, ...]
+    web: Web | None
     warnings: tuple[Problem, ...]
     _trial: TrialSection = field(repr=False)
     _sources: Mapping[int, Section] = field(repr=False)  # by place in the file, counted from 0
@@ -161,8 +162,10 @@ def load_config(path: Path | str) -> Config:
     trial, wrong_trial = check_shape(TrialSection, table.get("trial", {}), file, ("trial",))
     store, wrong_store = check_shape(StoreSection, table.get("store", {}), file, ("store",))
     log, wrong_log = check_shape(LogSection, table.get("log", {}), file, ("log",))
+    web, wrong_web = (None, []) if "web" not in table else check_shape(WebSection, table["web"], file, ("web",))
+    wrong_web += [] if web is None else check_web(web, file, path.parent)
     sections, wrong_sources = _read_sources(table.get("source", []), file)
-    problems += [*wrong_trial, *wrong_store, *wrong_log, *wrong_sources]
+    problems += [*wrong_trial, *wrong_store, *wrong_log, *wrong_web, *wrong_sources]
     protocol, sources, wrong_mappings = (None, (), ()) if trial is None else _load_mappings(path, trial, sections)
     problems += wrong_mappings
     if trial is None or store is None or log is None or protocol is None or is_fatal(problems):
@@ -174,6 +177,7 @@ def load_config(path: Path | str) -> Config:
         log_level=log.level,
         protocol=protocol,
         sources=sources,
+        web=None if web is None else web_of(web, path.parent),
         warnings=tuple(problems),
         _trial=trial,
         _sources=sections,
@@ -185,10 +189,7 @@ def load_config(path: Path | str) -> Config:
 
 def _check_keys(table: Mapping[str, Any], file: str) -> Iterator[Problem]:
     for key in table:
-        if key in NOT_YET_SECTIONS:
-            cause = f"{NOT_YET_SECTIONS[key]} is not in this version"
-            yield Problem(file, key, cause, f"remove the section [{key}]")
-        elif key not in SECTIONS:
+        if key not in SECTIONS:
             yield unknown_key(file, key, key, SECTIONS)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from adapter import config as config_module
 from adapter.config import Config, ConfigError, MllpSection, load_config, ruleset, shipped
+from adapter.config_web import WebSection
 from adapter.mappings import load_protocol
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,10 @@ def test_the_example_runs_as_it_stands_beside_the_mappings(write: Write) -> None
 def test_the_example_shows_every_option_with_its_default_and_no_other() -> None:
     """Each commented line, uncommented, is an option at its default; where the default is nothing, the text says so."""
     text = shipped("config.example.toml").read_text("utf-8")
-    shown = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_0-9]+ = )", "", text))
+    shown = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_0-9]+ = |\[web\])", "", text))
+    web = {key: value for key, value in shown["web"].items() if key not in {"cert_file", "key_file"}}
+    assert set(shown["web"]) == set(WebSection.model_fields)
+    assert WebSection.model_validate(web) == WebSection()
     (source,) = shown["source"]
     assert set(source) == set(MllpSection.model_fields)
     assert set(shown["trial"]) == {"protocol", "timezone", "conditional_codes"}

@@ -84,7 +84,10 @@ MISTAKES = [
     ('frame_timeout = "0s"', f"{SOURCE}.frame_timeout", "'0s' is not a duration", "above 0"),
     ('kind = "folder"', f"{SOURCE}.kind", '"folder", watching a folder, is not in this version', "remove this"),
     ('kind = "mlp"', f"{SOURCE}.kind", '"mlp" is not known', 'write "mllp"?'),
-    ("[web]\nport = 8765", "web", "the coordinator's page is not in this version", "remove the section [web]"),
+    ("[web]\nport = 87650", "web.port", "87650 is not from 0 to 65535", "whole number"),
+    ('[web]\nhost = "10.0.0.5"', "web.host", "passwords would cross the network openly", "cert_file and key_file"),
+    ("[web]\nlock_after = 0", "web.lock_after", "0 is not from 1", "whole number"),
+    ('[web]\nsession_timeout = "0h"', "web.session_timeout", "'0h' is not a duration", "above 0"),
     ("[logg]\nlevel = 1", "logg", "not a known key", 'write "log"'),
     ('[log]\nlevel = "LOUD"', "log.level", "'LOUD' is not known", "DEBUG, INFO, WARNING, ERROR"),
     ('[store]\nurl = "postgresql://db/trial"', "store.url", "is not a store that this version can use", "sqlite:///"),
@@ -199,7 +202,7 @@ def test_letting_everybody_connect_is_warned_about(write: Write, everybody: str)
 def test_everything_wrong_is_told_at_once_in_the_mappings_too(write: Write) -> None:
     path = write(
         MINIMAL.replace("port = 0", "port = -1").replace(
-            "[trial]", '[log]\nlevel = 3\n\n[web]\n\n[trial]\nzone = "UTC"'
+            "[trial]", '[log]\nlevel = 3\n\n[web]\nport = -1\n\n[trial]\nzone = "UTC"'
         )
         + second_source("b", 1)
         + 'codes = "b.toml"\n'
@@ -208,7 +211,7 @@ def test_everything_wrong_is_told_at_once_in_the_mappings_too(write: Write) -> N
     with pytest.raises(ConfigError) as raised:
         load_config(path)
     places = {p.place for p in raised.value.problems}
-    assert places == {"web", "trial.zone", "log.level", "source[1].port", "source[3].identifier_system"}
+    assert places == {"web.port", "trial.zone", "log.level", "source[1].port", "source[3].identifier_system"}
     path.write_text(path.read_text("utf-8").replace('zone = "UTC"', ""), "utf-8")
     (path.parent / "b.toml").write_text('[[code]]\ncode = "X"\n', "utf-8")
     loinc = path.parent / "mappings/loinc.toml"

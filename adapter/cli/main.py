@@ -25,6 +25,7 @@ from adapter.cli import (
     table,
     trace,
     trail,
+    user,
 )
 from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
 from adapter.mappings import ProblemsError
@@ -72,6 +73,7 @@ for command in (
     reprocess.reprocess,
     export.export,
     trail.audit,
+    user.user,
 ):
     cli.add_command(command)
 for command in (settle.resolve, settle.undo, settle.choose, settle.take_back, settle.sign_off):

@@ -16,6 +16,7 @@ from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session
 from adapter.config import load_config, shipped
 from adapter.config_fhir import FhirIntake
 from adapter.config_mllp import MllpIntake
+from adapter.config_web import PageError, Web
 from adapter.pulse import read_pulse
 from adapter.store import PollRecord, Store, StoreError
 
@@ -83,6 +84,18 @@ def _connect(session: Session) -> Iterator[str]:
             yield from _cannot_listen(source.name, source.mllp)
         if source.fhir is not None:
             yield from _cannot_ask(source.name, source.fhir)
+    if config.web is not None:
+        yield from _cannot_serve(config.web, running=running)
+
+
+def _cannot_serve(web: Web, *, running: bool) -> Iterator[str]:
+    """Whether the page's certificate and port can be used; a daemon that runs has the port already."""
+    try:
+        web.check_certificate()
+        if not running:
+            web.open_port().close()
+    except PageError as error:
+        yield str(error)
 
 
 def _cannot_listen(name: str, intake: MllpIntake) -> Iterator[str]:
@@ -138,6 +151,8 @@ def status(session: Session, as_json: bool) -> None:
         click.echo(f"          deriving stands still: {said['deriving']}")
     if said.get("stuck"):
         click.echo(f"          NOT UP TO DATE, the rules failed on them; please report: {', '.join(said['stuck'])}")
+    if document["web"] is not None:
+        click.echo(f"page      {document['web']['url']}")
     click.echo(f"inbox     {inbox['pending']} pending, {inbox['done']} done, {inbox['failed']} failed")
     click.echo(f"review    {document['review']['open']} open")
     described = document["store"]
@@ -169,7 +184,7 @@ def _daemon(said: Mapping[str, Any]) -> str:
 def _status(session: Session, store: Store) -> dict[str, Any]:
     config = session.config
     pulse = read_pulse(config.store_path, session.now())
-    listeners, pollers = pulse.pop("listeners", {}), pulse.pop("pollers", {})
+    listeners, pollers, web = pulse.pop("listeners", {}), pulse.pop("pollers", {}), pulse.pop("web", None)
     sources = []
     for source in config.sources:
         counted = store.counters(source.name)
@@ -190,6 +205,7 @@ def _status(session: Session, store: Store) -> dict[str, Any]:
         "sources": sources,
         "review": {"open": store.open_count()},
         "store": {**store.describe(), "path": str(config.store_path), "trouble": pulse.get("store_trouble")},
+        "web": None if config.web is None else web or {"url": config.web.url(config.web.port)},
         "daemon": pulse,
         "rules": {
             "in_force": current.id if current is not None else None,

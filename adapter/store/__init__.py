@@ -1,5 +1,6 @@
 """The store: schema and migrations, inbox, roster, decisions, what was derived, the review queue and the trail."""
 
+from adapter.store.accounts import Account
 from adapter.store.audit import genesis
 from adapter.store.engine import wal_is_sound
 from adapter.store.errors import IdentifierTaken, NotAStore, StoreError, StoreMissing, StoreUnavailable
@@ -8,6 +9,7 @@ from adapter.store.records import (
     UNASSIGNED,
     Added,
     AuditRecord,
+    CellState,
     Counters,
     NewMessage,
     PollRecord,
@@ -21,14 +23,17 @@ from adapter.store.records import (
     Unmapped,
     Verification,
 )
+from adapter.store.rows import utc_text
 from adapter.store.store import Store, Transaction
 from adapter.store.writer import RosterMoved, Trouble, Writer
 
 __all__ = [
     "CODES",
     "UNASSIGNED",
+    "Account",
     "Added",
     "AuditRecord",
+    "CellState",
     "Counters",
     "IdentifierTaken",
     "NewMessage",
@@ -52,5 +57,6 @@ __all__ = [
     "Verification",
     "Writer",
     "genesis",
+    "utc_text",
     "wal_is_sound",
 ]

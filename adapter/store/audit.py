@@ -73,6 +73,22 @@ class AuditReads(Reads):
             rows = self._rows(statements.AUDIT_OF_SUBJECT_AFTER, after=start, subject=subject, limit=limit)
         return [AuditRecord(*row) for row in rows]
 
+    def value_changes(self, study_id: str, limit: int) -> list[AuditRecord]:
+        """The last changes of a participant's values, the newest first."""
+        rows = self._rows(statements.AUDIT_VALUES_OF, study_id=study_id, limit=limit)
+        return [AuditRecord(*row) for row in rows]
+
+    def latest_records(
+        self, *, before: int | None = None, subject: str | None = None, who: str | None = None, limit: int
+    ) -> list[AuditRecord]:
+        """The last records, the newest first: of one ``subject``, by ``who``, with a number less than ``before``."""
+        before = _NO_LIMIT if before is None else before
+        if subject is None:
+            rows = self._rows(statements.AUDIT_LATEST, before=before, who=who, limit=limit)
+        else:
+            rows = self._rows(statements.AUDIT_LATEST_OF_SUBJECT, before=before, subject=subject, who=who, limit=limit)
+        return [AuditRecord(*row) for row in rows]
+
     def verify(self, head: str | None = None) -> Verification:
         """Recompute the chain, and look for ``head``, a head noted earlier, within it.
 

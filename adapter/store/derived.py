@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
@@ -12,11 +12,12 @@ from adapter.store import statements
 from adapter.store.decisions import DecisionWrites
 from adapter.store.engine import Row
 from adapter.store.queue import QueueReads, QueueWrites
-from adapter.store.records import CODES, SelectionVersion, Standing, Token
+from adapter.store.records import CODES, CellState, SelectionVersion, Standing, Token
 from adapter.store.rows import PLACEMENTS, RESULTS, SELECTIONS, Shape, as_json
 from adapter.store.scopes import ScopeReads
 
 T = TypeVar("T")
+_AT_A_TIME = 500  # messages that one statement names
 
 
 class DerivedReads(ScopeReads, QueueReads):
@@ -27,6 +28,15 @@ class DerivedReads(ScopeReads, QueueReads):
         if scope is None:
             return self._current(RESULTS, "")
         return self._current(RESULTS, "AND scope = :scope", scope=scope)
+
+    def results_at(self, places: Collection[tuple[int, str]]) -> list[ResultRow]:
+        """The current results at these places (inbox id and locator), whosesoever they are."""
+        messages, found = sorted({inbox_id for inbox_id, _ in places}), list[ResultRow]()
+        for first in range(0, len(messages), _AT_A_TIME):
+            some = messages[first : first + _AT_A_TIME]
+            sql = statements.results_of_messages(RESULTS.columns, RESULTS.order, len(some))
+            found += [RESULTS.noun_of(row) for row in self._rows(sql, **_values("inbox_id", some))]
+        return [row for row in found if (row.inbox_id, row.locator) in places]
 
     def placements(self, study_id: str, visit: str | None = None, endpoint: str | None = None) -> list[PlacementRow]:
         """Current candidates of a participant, of one visit and endpoint where given, in the order of selection."""
@@ -40,6 +50,19 @@ class DerivedReads(ScopeReads, QueueReads):
         if study_id is None:
             return self._current(SELECTIONS, "")
         return self._current(SELECTIONS, "AND scope = :scope", scope=study_id)
+
+    def selections_of(self, study_ids: Sequence[str]) -> list[SelectionRow]:
+        """The current value of every cell of several participants: as many as a page shows."""
+        return self._current(SELECTIONS, statements.among("scope", len(study_ids)), **_values("scope", study_ids))
+
+    def cell_states(self, endpoints: Collection[str], study_ids: Sequence[str] | None = None) -> list[CellState]:
+        """What each cell of these endpoints is called, of some participants alone where they are given; none that is
+        empty. A board asks this of tens of thousands: they come as the database gives them."""
+        where, values = statements.among("endpoint", len(endpoints)), _values("endpoint", endpoints)
+        if study_ids is not None:
+            where += statements.among("scope", len(study_ids))
+            values |= _values("scope", study_ids)
+        return self._rows(statements.CELL_STATES + where, **values)
 
     def standing(self, scope: str) -> Standing:
         """All inputs of a scope and what is derived of it, of one instant. Of ``CODES`` there are only items."""
@@ -62,6 +85,11 @@ class DerivedReads(ScopeReads, QueueReads):
     def _current(self, shape: Shape[T], where: str, **parameters: Any) -> list[T]:
         sql = statements.current(shape.table, shape.columns, where, shape.order)
         return [shape.noun_of(row) for row in self._rows(sql, **parameters)]
+
+
+def _values(column: str, values: Iterable[object]) -> dict[str, Any]:
+    """The parameters of :func:`~adapter.store.statements.among`."""
+    return {f"{column}{n}": value for n, value in enumerate(values)}
 
 
 @dataclass(frozen=True)

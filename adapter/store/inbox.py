@@ -37,6 +37,11 @@ class InboxReads(Reads):
         found = self._messages(rows, links)
         return found[0] if found else None
 
+    def scopes_sending(self, source: str, text: str) -> set[str]:
+        """Whose messages of a source hold an ASCII text; those whose letters are not bytes are taken to hold it."""
+        rows = self._rows(statements.SCOPES_SENDING, source=source, text=text.encode("ascii"), head=b"MSH")
+        return {str(scope) for (scope,) in rows}
+
     def message_notes(self, inbox_id: int) -> tuple[str, ...]:
         """What intake noted of a message; empty where there is nothing."""
         row = self._row(statements.MESSAGE_NOTES, inbox_id=inbox_id)

@@ -127,6 +127,10 @@ class StoredItem:
     closed_at: str | None
 
 
+# A cell that is not empty: study id, visit, endpoint, status, and 1 where its value lies outside the window.
+CellState = tuple[str, str, str, str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class SelectionVersion:
     """One version of a cell, counting from audit record ``from_seq`` until ``ended_seq``; the current one has none."""

@@ -42,7 +42,11 @@ _JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":
 
 
 def _texts(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    return () if text == "[]" else tuple(json.loads(text))  # most are empty, and the board reads thousands
+
+
+def _score(text: str) -> Any:
+    return None if text == "null" else json.loads(text)
 
 
 def _locations(text: str) -> tuple[tuple[int, str], ...]:
@@ -118,6 +122,6 @@ SELECTIONS = Shape(
     "selections",
     ("visit", "endpoint"),
     ("scope", "visit", "endpoint"),
-    {"flags": _texts, "open_items": _texts, "score": json.loads},
+    {"flags": _texts, "open_items": _texts, "score": _score},
 )
 ITEMS = Shape(ReviewItem, "review_items", ("id",), ("opened_at", "id"), {"detail": json.loads, "results": _locations})

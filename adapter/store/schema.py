@@ -293,6 +293,35 @@ ALTER TABLE results ADD COLUMN sent_unit TEXT;
 ALTER TABLE results ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX audit_of_subject ON audit (trial, subject, seq)"""
 
+_ACCOUNTS = """
+CREATE TABLE accounts (
+    trial TEXT NOT NULL REFERENCES trials,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'coordinator', 'data_manager', 'administrator')),
+    password_hash TEXT NOT NULL,
+    password_is_given INTEGER NOT NULL CHECK (password_is_given IN (0, 1)),
+    created_at TEXT NOT NULL,
+    disabled_at TEXT,
+    PRIMARY KEY (trial, name)
+);
+CREATE TABLE sign_ins (
+    trial TEXT NOT NULL REFERENCES trials,
+    name TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    locked_until TEXT,
+    PRIMARY KEY (trial, name)
+);
+CREATE TABLE web_sessions (
+    trial TEXT NOT NULL REFERENCES trials,
+    token_hash TEXT NOT NULL,
+    name TEXT NOT NULL,
+    csrf TEXT NOT NULL,
+    began_at TEXT NOT NULL,
+    seen_at TEXT NOT NULL,
+    PRIMARY KEY (trial, token_hash),
+    FOREIGN KEY (trial, name) REFERENCES accounts
+)"""
+
 _ONLY_ADDED = """
 CREATE TRIGGER {table}_is_never_changed BEFORE UPDATE ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
@@ -334,7 +363,13 @@ def _score_tables(database: Database) -> None:
     _only_added(database, "assessments")
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables, _poll_tables, _score_tables)
+def _account_tables(database: Database) -> None:
+    """Who may use the page."""
+    for statement in _ACCOUNTS.split(";\n"):
+        database.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables, _poll_tables, _score_tables, _account_tables)
 
 
 def migrate(engine: Engine, place: str, *, create: bool) -> None:

@@ -25,14 +25,31 @@ VALUES (:trial, :seq, :at, :who, :what, :subject, :old, :new, :why, :prev, :hash
 AUDIT_HEAD = "SELECT seq, hash FROM audit WHERE trial = :trial ORDER BY seq DESC LIMIT 1"
 # What was looked at, taken out or repaired leaves the trial's data as they were.
 AUDIT_LAST_CHANGE = """
-SELECT at FROM audit WHERE trial = :trial AND what NOT IN ('exported', 'raw bytes shown', 'store reopened')
+SELECT at FROM audit WHERE trial = :trial AND what NOT IN (
+    'exported', 'raw bytes shown', 'store reopened', 'identity viewed', 'signed in', 'signed out', 'sign-in refused',
+    'password refused', 'page refused', 'form refused', 'account added', 'account changed')
 ORDER BY seq DESC LIMIT 1"""
 AUDIT_AFTER = """
 SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
 WHERE trial = :trial AND seq > :after ORDER BY seq LIMIT :limit"""
-AUDIT_OF_SUBJECT_AFTER = """
+# Of a subject the numbers are found first, in the index of subjects alone: asked for at once, SQLite reads the trail.
+_OF_SUBJECT = "seq IN (SELECT seq FROM audit WHERE trial = :trial AND subject = :subject AND seq "
+AUDIT_OF_SUBJECT_AFTER = f"""
 SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
-WHERE trial = :trial AND seq > :after AND subject = :subject ORDER BY seq LIMIT :limit"""
+WHERE trial = :trial AND {_OF_SUBJECT} > :after) ORDER BY seq LIMIT :limit"""
+AUDIT_VALUES_OF = """
+SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
+WHERE trial = :trial AND what = 'value changed' AND seq IN (
+    SELECT seq FROM audit WHERE trial = :trial AND subject IN (
+        SELECT study_id || ' ' || visit || ' ' || endpoint FROM selections WHERE trial = :trial AND scope = :study_id))
+ORDER BY seq DESC LIMIT :limit"""
+AUDIT_LATEST = """
+SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
+WHERE trial = :trial AND seq < :before AND (:who IS NULL OR who = :who) ORDER BY seq DESC LIMIT :limit"""
+AUDIT_LATEST_OF_SUBJECT = f"""
+SELECT seq, trial, at, who, what, subject, old, new, why, prev, hash FROM audit
+WHERE trial = :trial AND {_OF_SUBJECT} < :before) AND (:who IS NULL OR who = :who)
+ORDER BY seq DESC LIMIT :limit"""
 
 # --- inbox --------------------------------------------------------------------------------------------------------
 
@@ -207,6 +224,10 @@ SELECT source, code, code_system, name, inbox_id, locator, message_control_id FR
 WHERE trial = :trial AND ended_seq IS NULL AND reason = 'unmapped_code' AND item IS NOT NULL
 ORDER BY source, code, code_system, inbox_id, locator"""
 # What a message that is another person's leaves behind in what was derived from it, earlier versions included.
+SCOPES_SENDING = """
+SELECT DISTINCT scope FROM inbox JOIN inbox_raw ON inbox_raw.inbox_id = inbox.id
+    JOIN inbox_patients ON inbox_patients.inbox_id = inbox.id
+WHERE inbox.trial = :trial AND source = :source AND (instr(raw, :text) OR (kind = 'hl7v2' AND NOT instr(raw, :head)))"""
 RESULTS_BLANK = """
 UPDATE results SET reported = '', reported_unit = '', name = '', value = NULL, comparator = NULL, collected_at = NULL,
     reported_at = NULL, order_number = ''
@@ -217,6 +238,9 @@ UPDATE review_items SET name = NULL, value_text = NULL, collected_at = NULL, det
 WHERE trial = :trial AND scope = :scope AND id = :id"""
 ITEM_CLOSE = """
 UPDATE review_items SET state = 'closed', closed_at = :at WHERE trial = :trial AND scope = :scope AND id = :id"""
+CELL_STATES = """
+SELECT study_id, visit, endpoint, status, flags LIKE '%"outside_window"%' FROM selections
+WHERE trial = :trial AND ended_seq IS NULL AND status <> 'empty' """
 ITEMS_OPEN_COUNT = "SELECT COUNT(DISTINCT id) FROM review_items WHERE trial = :trial AND state = 'open'"
 
 
@@ -230,6 +254,11 @@ def named(columns: Iterable[str]) -> str:
     return ", ".join(f":{column}" for column in columns)
 
 
+def among(column: str, count: int) -> str:
+    """The condition that a column is one of so many values, the parameters ``scope0`` and on; it begins with AND."""
+    return f'AND "{column}" IN ({named(f"{column}{n}" for n in range(count)) or "NULL"}) '
+
+
 def _equal(columns: Iterable[str], separator: str) -> str:
     return separator.join(f'"{column}" = :{column}' for column in columns)
 
@@ -238,6 +267,15 @@ def current(table: str, columns: Iterable[str], where: str, order: Iterable[str]
     """The current versions of a derived table; ``where`` begins with AND or is empty."""
     return (
         f"SELECT {listed(columns)} FROM {table} WHERE trial = :trial AND ended_seq IS NULL {where} "
+        f"ORDER BY {listed(order)}"
+    )
+
+
+def results_of_messages(columns: Iterable[str], order: Iterable[str], count: int) -> str:
+    """The current results of ``count`` messages, whosesoever they are; the parameters are those of :func:`among`."""
+    return (
+        f"SELECT {listed(columns)} FROM results WHERE trial = :trial AND ended_seq IS NULL AND (scope, inbox_id) IN ("
+        f"SELECT scope, inbox_id FROM inbox_patients WHERE trial = :trial {among('inbox_id', count)}) "
         f"ORDER BY {listed(order)}"
     )
 
@@ -289,3 +327,31 @@ def items(columns: Iterable[str], where: str) -> str:
 def emptied(table: str) -> str:
     """Delete what was derived, so that it can be derived again."""
     return f"DELETE FROM {table} WHERE trial = :trial"
+
+
+# --- accounts -----------------------------------------------------------------------------------------------------
+
+_ACCOUNT = """
+SELECT name, role, password_hash, created_at, disabled_at, password_is_given FROM accounts WHERE trial = :trial """
+ACCOUNTS = _ACCOUNT + "ORDER BY name"
+ACCOUNT = _ACCOUNT + "AND name = :name"
+ACCOUNT_ADD = """
+INSERT INTO accounts (trial, name, role, password_hash, password_is_given, created_at)
+VALUES (:trial, :name, :role, :password_hash, :password_is_given, :created_at)"""
+ACCOUNT_PUT = """
+UPDATE accounts
+SET role = :role, password_hash = :password_hash, password_is_given = :password_is_given, disabled_at = :disabled_at
+WHERE trial = :trial AND name = :name"""
+SIGN_INS = "SELECT failures, locked_until FROM sign_ins WHERE trial = :trial AND name = :name"
+SIGN_INS_PUT = """
+INSERT INTO sign_ins (trial, name, failures, locked_until) VALUES (:trial, :name, :failures, :locked_until)
+ON CONFLICT (trial, name) DO UPDATE SET failures = excluded.failures, locked_until = excluded.locked_until"""
+SIGN_INS_FORGET = "DELETE FROM sign_ins WHERE trial = :trial AND name = :name"
+WEB_SESSION = "SELECT name, csrf, began_at, seen_at FROM web_sessions WHERE trial = :trial AND token_hash = :token_hash"
+WEB_SESSION_ADD = """
+INSERT INTO web_sessions (trial, token_hash, name, csrf, began_at, seen_at)
+VALUES (:trial, :token_hash, :name, :csrf, :began_at, :began_at)"""
+WEB_SESSION_TOUCH = "UPDATE web_sessions SET seen_at = :seen_at WHERE trial = :trial AND token_hash = :token_hash"
+WEB_SESSION_END = "DELETE FROM web_sessions WHERE trial = :trial AND token_hash = :token_hash"
+WEB_SESSIONS_FORGET = "DELETE FROM web_sessions WHERE trial = :trial AND began_at < :began_before"
+WEB_SESSIONS_END = "DELETE FROM web_sessions WHERE trial = :trial AND name = :name"

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapter.store import statements
+from adapter.store.accounts import AccountReads, AccountWrites
 from adapter.store.assessments import AssessmentWrites
 from adapter.store.audit import AuditReads
 from adapter.store.derived import DerivedReads, DerivedWrites
@@ -20,14 +21,14 @@ from adapter.store.roster import RosterWrites
 from adapter.store.schema import migrate
 
 
-class Transaction(InboxWrites, RosterWrites, AssessmentWrites, DerivedWrites, PollWrites):
+class Transaction(InboxWrites, RosterWrites, AssessmentWrites, DerivedWrites, PollWrites, AccountWrites):
     """All that can be written, within :meth:`Store.write`; what it reads holds what it has written.
 
     ``part()`` is a block within it that is undone alone where it raises.
     """
 
 
-class Store(AuditReads, DerivedReads, PollReads):
+class Store(AuditReads, DerivedReads, PollReads, AccountReads):
     """One trial in one SQLite file. A store is used by the thread that opened it; other threads open their own.
 
     Writers of one process take turns, other processes are waited for (30 seconds); then, and where the disk fails,

@@ -58,6 +58,37 @@ def test_a_reported_decimal_keeps_its_zeros(store: Store) -> None:
     assert [row.value for row in store.selections("S01") if row.endpoint == "ALT"] == ["1.10"]
 
 
+def value_of(study_id: str, inbox_id: int) -> Derived:
+    """One value of a participant and an empty cell."""
+    rows = one_value(inbox_id=inbox_id)
+    whose = [tuple(replace(row, study_id=study_id) for row in each) for each in (rows.results, rows.selections)]
+    return derived(study_id=study_id, results=whose[0], selections=whose[1])
+
+
+def test_what_a_page_shows_is_read_for_its_participants_alone(store: Store) -> None:
+    for n, study_id in enumerate(("S01", "S02", "S03"), 1):
+        add(store, new_message(f"M{n}", study_id))
+        apply(store, value_of(study_id, n))
+    some = ["S01", "S03"]
+    assert {row.study_id for row in store.selections_of(some)} == set(some)
+    assert [row for row in store.selections() if row.study_id in some] == store.selections_of(some)
+    assert store.selections_of([]) == []
+    assert store.cell_states(["ALT"], some) == [(each, "week-4", "ALT", "captured", 0) for each in some]
+    assert len(store.cell_states(["ALT"])) == 3
+    assert store.cell_states([], some) == []
+
+
+def test_results_are_found_by_their_places_whosesoever_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapter.store.derived._AT_A_TIME", 2)
+    for n, study_id in enumerate(("S01", "S02", "S03"), 1):
+        add(store, new_message(f"M{n}", study_id))
+        apply(store, value_of(study_id, n))
+    every = store.results()
+    assert store.results_at({(row.inbox_id, row.locator) for row in every}) == every
+    assert store.results_at({(2, every[1].locator), (3, "OBX[99]"), (99, "OBX[1]")}) == [every[1]]
+    assert store.results_at(set()) == []
+
+
 def test_applying_the_same_again_writes_no_version_and_no_record(store: Store) -> None:
     add(store, new_message())
     rows = one_value(items=(item(),))
