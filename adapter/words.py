@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adapter import labels
 from adapter.model import Step
+from adapter.retold import retold
 
 _SENTENCES = {
     # read and mapped
@@ -223,11 +225,55 @@ class _Facts(dict[str, str]):
 
 
 def say(rule: str, facts: Mapping[str, str], translate: Callable[[str], str] = str) -> str:
-    """The sentence of a rule with its facts; ``translate`` gives the sentence in another language."""
-    known = _Facts(facts)
-    known["why_said"] = f" ({facts['why']})" if facts.get("why") else ""
+    """The sentence of a rule with its facts.
+
+    ``translate`` gives the sentence in a language of the page, and facts that are names are told in words then; without
+    it they stand as the command line and the files have them.
+    """
+    known = _Facts(facts if translate is str else {name: _told(rule, name, facts, translate) for name in facts})
+    known["why_said"] = f" ({known['why']})" if facts.get("why") else ""
     known["suggestion_said"] = translate(_SUGGESTION).format_map(known) if facts.get("suggestion") else ""
     return translate(_SENTENCES[rule]).format_map(known)
+
+
+def _told(rule: str, name: str, facts: Mapping[str, str], translate: Callable[[str], str]) -> str:
+    """A fact in words. The same name can mean another thing to another rule."""
+    fact = facts[name]
+    naming = _OF_RULE.get((rule, name)) or _OF_EVERY_RULE.get(name)
+    return fact if naming is None else naming(fact, translate)
+
+
+_Naming = Callable[[str, Callable[[str], str]], str]
+_OF_EVERY_RULE: Mapping[str, _Naming] = {
+    "reason": labels.reason,
+    "rule": labels.rule,
+    "why": retold,
+    "what": labels.read,
+    "item": labels.item,
+    "inputs": labels.listed,
+    "analytes": labels.listed,
+    "formula": lambda name, _: labels.formula(name),
+    "mapping": labels.row,
+    "row": labels.row,
+    "by": labels.row,
+}
+_OF_RULE: Mapping[tuple[str, str], _Naming] = {
+    ("read", "value"): labels.sent,
+    ("no_result", "text"): labels.sent,
+    ("unknown_assessment", "text"): labels.sent,
+    ("unreadable_time", "text"): labels.sent,
+    ("time_too_coarse", "text"): labels.sent,
+    ("assessed", "value"): labels.item,
+    ("person_value", "text"): labels.item,
+    ("decided_read_result", "to"): labels.item,
+    ("reprocess_outcome", "was"): labels.outcome,
+    ("reprocess_outcome", "now"): labels.outcome,
+    ("reprocess_into_window", "was"): labels.outcome,
+    ("reprocess_status", "was"): labels.status,
+    ("reprocess_status", "now"): labels.status,
+    ("reprocess_flags", "was"): labels.flags,
+    ("reprocess_flags", "now"): labels.flags,
+}
 
 
 def say_step(step: Step, translate: Callable[[str], str] = str) -> str:
@@ -238,3 +284,10 @@ def say_step(step: Step, translate: Callable[[str], str] = str) -> str:
 def knows(rule: str) -> bool:
     """Whether there is a sentence for a rule; a test asks this of every rule there is."""
     return rule in _SENTENCES
+
+
+def sentences() -> list[str]:
+    """Every text of this file that a page can show, for the catalogue; what only a comparison says is in English."""
+    elsewhere = ("compare_", "fits_", "not_done_", "visit_")
+    shown = [text for rule, text in _SENTENCES.items() if not rule.startswith(elsewhere)]
+    return [*shown, _SUGGESTION]

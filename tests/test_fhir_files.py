@@ -215,7 +215,8 @@ def test_nothing_of_strangers_is_left_behind(run: TrialRun, tmp_path: Path):
     reports = replayed(run, bundle({**PATIENT, "identifier": [{"value": "77", "system": "urn:oid:1.2.3.4"}]}, alt()))
     assert [r["outcome"] for r in reports] == ["ignored", "stranger"]
     assert run.store.results() == []
-    assert "54" not in json.dumps(reports)
+    told = [{name: text for name, text in each.items() if name != "file"} for each in reports]
+    assert "54" not in json.dumps(told)
 
 
 def test_the_bytes_that_are_kept_are_those_that_were_sent(run: TrialRun):

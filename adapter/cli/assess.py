@@ -81,7 +81,7 @@ def import_(session: Session, csv_file: Path, dry_run: bool, who: str, why: str)
         if dry_run:
             planned = plan(store, entries)
             for each in planned.corrections:
-                click.echo(f"line {each.line}: {each.cause}")
+                click.echo(f"line {each.line}: {each.told()[0]}")
             click.echo(f"nothing is entered; it would be: {_counted(len(entries), planned)}")
             return
         done = enter(store, entries, who=who, why=why, at=session.now())

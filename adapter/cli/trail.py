@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 
 import click
 
 from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json
+from adapter.review.trail import changes
 
 
 @click.group()
@@ -33,26 +33,8 @@ def show(session: Session, limit: int | None, as_json: bool) -> None:
         return
     for r in records:
         click.echo(f"{r.seq:>6}  {r.at}  {r.who}: {r.what}, {r.subject} ({r.why})")
-        for change in _changes(r.old, r.new):
+        for change in changes(r):
             click.echo(f"        {change}")
-
-
-def _changes(old: str | None, new: str | None) -> list[str]:
-    """What a record's two JSON objects say, a line each: what differs where there are both, all there is of one."""
-    was, now = (json.loads(text) if text else {} for text in (old, new))
-    lines = []
-    for name in dict.fromkeys((*was, *now)):
-        before, after = was.get(name), now.get(name)
-        if before == after or (_is_nothing(before) and _is_nothing(after)):
-            continue
-        told = (before, after) if was and now else (after if now else before,)
-        said = [json.dumps(value, ensure_ascii=False) for value in told]
-        lines.append(f"{name}: {' -> '.join(said)}")
-    return lines
-
-
-def _is_nothing(value: object) -> bool:
-    return value is None or value == "" or value == []
 
 
 @audit.command("verify")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from adapter import labels
 from adapter.lineage.told import (
     Change,
     ConversionTold,
@@ -34,6 +35,7 @@ from adapter.model import (
     Step,
 )
 from adapter.pipeline import Rulebook, derive_scope
+from adapter.retold import retold
 from adapter.rules.match import Roster
 from adapter.rules.queue import item_id
 from adapter.rules.table import TableRow, table
@@ -45,11 +47,23 @@ from adapter.words import knows, say, say_step
 
 _CELL = ("study_id", "visit", "endpoint")
 _EVERYBODY = 2**31
+_OF_OTHER_RULES = Step("lineage_steps_of_other_rules")
 _OF_A_CELL = (Reason.CONFLICTING_RESULTS, Reason.WINDOW_MISSED, Reason.CHANGED_AFTER_CHOICE, Reason.SCORE_MISMATCH)
 
 
-def trace(store: Store, book: Rulebook, study_id: str, visit: str, endpoint: str, at: datetime) -> Trace | None:
-    """The lineage of one cell as it is now; None where the trial has no such participant, visit or endpoint."""
+def trace(
+    store: Store,
+    book: Rulebook,
+    study_id: str,
+    visit: str,
+    endpoint: str,
+    at: datetime,
+    translate: Callable[[str], str] = str,
+) -> Trace | None:
+    """The lineage of one cell as it is now; None where the trial has no such participant, visit or endpoint.
+
+    Its sentences are in the language of ``translate`` (:func:`adapter.words.say`).
+    """
     today = at.astimezone(ZoneInfo(book.protocol.timezone)).date()
     with store.at_one_instant():
         snapshot = store.snapshot(study_id)
@@ -68,7 +82,7 @@ def trace(store: Store, book: Rulebook, study_id: str, visit: str, endpoint: str
     )
     # What a rule ignores is told, never stored.
     told = {(row.inbox_id, row.locator): row for row in (*derived.ignored_rows, *results)}
-    return _Tracer(store, book, snapshot, cell, selections, placements, told, derived, moving).trace()
+    return _Tracer(store, book, snapshot, cell, selections, placements, told, derived, moving, translate).trace()
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,7 @@ class _Tracer:
     results: Mapping[Place, ResultRow]
     derived: Derived
     moving: bool
+    translate: Callable[[str], str]
 
     def trace(self) -> Trace:
         candidates = [self._candidate(p) for p in self.placements]
@@ -115,8 +130,14 @@ class _Tracer:
     # --- results -----------------------------------------------------------------------------------------------
 
     def _candidate(self, placed: PlacementRow) -> ResultTold:
-        facts = {"visit": placed.visit, "endpoint": placed.endpoint}
-        return self._told(self.results[placed.inbox_id, placed.locator], say(f"candidate_{placed.why}", facts), placed)
+        words = self._say(f"candidate_{placed.why}", {"visit": placed.visit, "endpoint": placed.endpoint})
+        return self._told(self.results[placed.inbox_id, placed.locator], words, placed)
+
+    def _say(self, rule: str, facts: Mapping[str, str]) -> str:
+        return say(rule, facts, self.translate)
+
+    def _say_step(self, step: Step) -> str:
+        return say_step(step, self.translate)
 
     def _told(self, row: ResultRow, words: str, placed: PlacementRow | None) -> ResultTold:
         steps = self._steps(row)
@@ -127,7 +148,7 @@ class _Tracer:
             chosen=placed is not None and placed.chosen,
             why=None if placed is None else placed.why,
             words=words,
-            steps=(say("lineage_steps_of_other_rules", {}),) if self._by_other_rules else tuple(map(say_step, steps)),
+            steps=tuple(map(self._say_step, (_OF_OTHER_RULES,) if self._by_other_rules else steps)),
             collected_from=taken.get("address"),
             collected_text=taken.get("text"),
             mapping=self._mapping(row),
@@ -146,10 +167,12 @@ class _Tracer:
         """The sentence that says what became of a result: of the question that holds it, else of the rule."""
         item = self.store.item(row.item) if row.item is not None else None
         if item is not None and "rule" in item.item.detail:
-            return say(item.item.detail["rule"], item.item.detail)
+            return self._say(item.item.detail["rule"], item.item.detail)
         steps = self._steps(row)
         said = [s for s in steps if s.rule == row.rule] or steps[-1:]
-        return say_step(said[-1]) if said else str(row.outcome)
+        if said:
+            return self._say_step(said[-1])
+        return str(row.outcome) if self.translate is str else labels.outcome(row.outcome, self.translate)
 
     def _rows_beside(self) -> list[ResultRow]:
         """What is no candidate and has to do with the cell: it holds it up, lies within twice its window, or is an
@@ -230,9 +253,13 @@ class _Tracer:
             bytes=len(message.raw),
             sha256=message.sha256,
             found_sha256=found,
-            notes=tuple(_noted(note) for note in self.store.message_notes(message.id)),
+            notes=tuple(self._noted(note) for note in self.store.message_notes(message.id)),
             erased=self._erasure(message) if found is None else None,
         )
+
+    def _noted(self, note: str) -> str:
+        """Intake notes in sentences, but for what only the store can see."""
+        return self._say(f"note_{note}", {}) if knows(f"note_{note}") else note
 
     def _erasure(self, message: Received) -> Erasure | None:
         records = self.store.audit_records(subject=message_subject(message.message_control_id, message.sha256))
@@ -246,7 +273,7 @@ class _Tracer:
             stored = self.store.item(name)
             if stored is not None:
                 detail = stored.item.detail
-                yield name, stored.item.reason, say(detail["rule"], detail) if "rule" in detail else ""
+                yield name, stored.item.reason, self._say(detail["rule"], detail) if "rule" in detail else ""
 
     def _decisions(self, told: Sequence[ResultTold]) -> Iterator[DecisionTold]:
         touched = self._touched(told)
@@ -254,7 +281,7 @@ class _Tracer:
             if touched.by(decision):
                 touched.decisions.add(decision.id)
                 rule = f"decided_{decision.kind}"
-                yield DecisionTold(decision, say(rule, decision.body) if knows(rule) else decision.kind)
+                yield DecisionTold(decision, self._say(rule, decision.body) if knows(rule) else decision.kind)
 
     def _touched(self, told: Sequence[ResultTold]) -> _Touched:
         cell, trial = self.cell, self.book.protocol.trial
@@ -278,9 +305,13 @@ class _Tracer:
         for r in self.store.audit_records(subject=subject):
             if r.what in ("value changed", "score computed anew"):
                 old, new = (None if text is None else json.loads(text) for text in (r.old, r.new))
-                rule = f"candidate_{r.why}"
-                why = say(rule, {"visit": self.cell.visit, "endpoint": self.cell.endpoint}) if knows(rule) else r.why
-                yield Change(r.seq, r.at, r.who, why, old, new)
+                yield Change(r.seq, r.at, r.who, self._why(r.why), old, new)
+
+    def _why(self, name: str) -> str:
+        """Why a value is another, as the trail names it."""
+        if knows(f"candidate_{name}"):
+            return self._say(f"candidate_{name}", {"visit": self.cell.visit, "endpoint": self.cell.endpoint})
+        return name if self.translate is str else retold(labels.reason(name, self.translate), self.translate)
 
     # --- scores ------------------------------------------------------------------------------------------------
 
@@ -310,14 +341,22 @@ class _Tracer:
         """Whether the same cell comes out once more, and the sentence that says so."""
         mine = (self.cell.visit, self.cell.endpoint)
         again = next((s for s in self.derived.selections if (s.visit, s.endpoint) == mine), None)
-        found = {"found": _in_short(again)}
+        found = {"found": self._in_short(again)}
         if self._by_other_rules:
-            return None, say("lineage_other_rules", found)
+            return None, self._say("lineage_other_rules", found)
         if self.moving:
-            return None, say("lineage_moving", {})
+            return None, self._say("lineage_moving", {})
         if again == self._selection:
-            return True, say("lineage_follows", {})
-        return False, say("lineage_follows_not", found)
+            return True, self._say("lineage_follows", {})
+        return False, self._say("lineage_follows_not", found)
+
+    def _in_short(self, row: SelectionRow | None) -> str:
+        if row is not None and row.value is not None:
+            return f"{row.comparator or ''}{row.value} {row.unit}"
+        nothing = self.translate("no value")
+        if row is None or row.reason is None:
+            return nothing
+        return f"{nothing} ({row.reason if self.translate is str else labels.reason(row.reason, self.translate)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,14 +386,3 @@ class _Touched:
         if "study_id" in body:
             return all(body.get(name, getattr(self.cell, name)) == getattr(self.cell, name) for name in _CELL)
         return (body.get("source"), body.get("code"), body.get("system")) in self.codes
-
-
-def _noted(note: str) -> str:
-    """Intake notes in sentences, but for what only the store can see."""
-    return say(f"note_{note}", {}) if knows(f"note_{note}") else note
-
-
-def _in_short(row: SelectionRow | None) -> str:
-    if row is None or row.value is None:
-        return "no value" if row is None or row.reason is None else f"no value ({row.reason})"
-    return f"{row.comparator or ''}{row.value} {row.unit}"

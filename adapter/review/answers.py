@@ -13,6 +13,7 @@ from adapter.review import filled
 from adapter.review.desk import DecisionRefused, Entry
 from adapter.review.proposal import Proposal, concerned
 from adapter.review.question import Question, of_results
+from adapter.review.rows import marked
 from adapter.rules.queue import UNSCHEDULED
 from adapter.store import Store
 
@@ -79,7 +80,7 @@ def map_code(question: Question) -> Proposal:
     }
     if given.unit is not None:
         body["unit"] = filled.unit(question.protocol, given.unit, [given.text])
-    return Proposal((("map_code", body),))
+    return Proposal((("map_code", body),), concerned(question.store, "map_code", body))
 
 
 def dismiss(question: Question) -> Proposal:
@@ -144,7 +145,7 @@ def take_back(question: Question) -> Proposal:
     """Results no longer stand; what comes in their place later does."""
     rows = question.rows()
     if len(rows) > 1 and not question.given.results:
-        raise DecisionRefused(f"say which of the results of item {question.entry.id} is taken back")
+        raise DecisionRefused(marked("say which of the results of item {item} is taken back"), item=question.entry.id)
     return of_results(question.store, "take_back", rows)
 
 

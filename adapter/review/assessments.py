@@ -6,13 +6,14 @@ nobody corrects without saying why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from adapter import labels
 from adapter.model import Assessment, Participant
 from adapter.review.roster import is_date
-from adapter.review.rows import RowProblem, RowsError, read_rows
+from adapter.review.rows import RowProblem, RowsError, marked, read_rows
 from adapter.rules.assess import ITEMS
 from adapter.store import Store, Transaction
 
@@ -58,14 +59,15 @@ def _entries(
     for line, (study_id, assessed_on, *cells) in rows:
         items = {name: cell or None for name, cell in zip(ITEMS, cells, strict=True)}
         wrong = _wrong(enrolled.get(study_id), assessed_on, items, today)
-        problems += [RowProblem(line, cause, remedy) for cause, remedy in wrong]
+        problems += [RowProblem(line, cause, remedy, facts) for cause, remedy, facts in wrong]
         if not wrong:
             on = date.fromisoformat(assessed_on)
             entry = Entry(line, Assessment(study_id, on, items["ascites"], items["encephalopathy"], items["dialysis"]))
             first = entries.setdefault((study_id, on), entry)
             if first is not entry:
-                cause = f"{study_id} on {assessed_on} stands in line {first.line} already"
-                problems.append(RowProblem(line, cause, "keep one row for each participant and day"))
+                cause = marked("{study_id} on {day} stands in line {first} already")
+                facts = {"study_id": study_id, "day": assessed_on, "first": first.line}
+                problems.append(RowProblem(line, cause, marked("keep one row for each participant and day"), facts))
     if problems:
         raise RowsError(problems)
     return list(entries.values())
@@ -73,23 +75,25 @@ def _entries(
 
 def _wrong(
     person: Participant | None, assessed_on: str, items: Mapping[str, str | None], today: date
-) -> list[tuple[str, str]]:
-    """What is wrong with a row, as (cause, remedy)."""
-    found = []
+) -> list[tuple[str, str, dict[str, object]]]:
+    """What is wrong with a row, as (cause, remedy, facts)."""
+    found = list[tuple[str, str, dict[str, object]]]()
     if person is None:  # it may be another number of the patient's: it is not repeated
-        remedy = "write it as `lab-adapter participants list` shows it"
-        found.append(("study_id names no participant", remedy))
+        remedy = marked("write it as the roster shows it")
+        found.append((marked("study_id names no participant"), remedy, {}))
     if not is_date(assessed_on):
-        found.append(("assessed_on is no date", "write it as 2026-02-02"))
+        found.append((marked("assessed_on is no date"), marked("write it as 2026-02-02"), {}))
     elif date.fromisoformat(assessed_on) > today:
-        found.append(("assessed_on lies in the future", "write the day of the assessment"))
+        found.append((marked("assessed_on lies in the future"), marked("write the day of the assessment"), {}))
     elif person is not None and any(items.values()) and _after_withdrawal(person, date.fromisoformat(assessed_on)):
-        cause = f"{person.study_id} was withdrawn by then, and nothing of the time after is the trial's"
-        found.append((cause, "leave the row out, or correct the date"))
+        cause = marked("{study_id} was withdrawn by then, and nothing of the time after is the trial's")
+        remedy = marked("leave the row out, or correct the date")
+        found.append((cause, remedy, {"study_id": person.study_id}))
     for name, values in ITEMS.items():
         if items[name] is not None and items[name] not in values:
-            remedy = f"write {', '.join(values[:-1])} or {values[-1]}, or leave it empty: not assessed"
-            found.append((f"{name} is none of its values", remedy))
+            remedy = marked("write {values} or {last}, or leave it empty: not assessed")
+            facts: dict[str, object] = {"name": name, "values": ", ".join(values[:-1]), "last": values[-1]}
+            found.append((marked("{name} is none of its values"), remedy, facts))
     return found
 
 
@@ -107,14 +111,33 @@ def plan(store: Store | Transaction, entries: Sequence[Entry]) -> Plan:
         if before is None:
             new += [entry] if any(getattr(now, name) for name in ITEMS) else []
         elif changed := [_change(name, before, now) for name in ITEMS if getattr(before, name) != getattr(now, name)]:
-            cause = f"{now.study_id} on {now.assessed_on} stands with other items: {', '.join(changed)}"
-            corrections.append(RowProblem(entry.line, cause, "give the reason of the correction (--reason)"))
+            cause = marked("{study_id} on {day} stands with other items: {changed}")
+            facts = {"study_id": now.study_id, "day": now.assessed_on, "changed": tuple(changed)}
+            remedy = marked("give the reason of the correction (--reason)")
+            corrections.append(RowProblem(entry.line, cause, remedy, facts))
     return Plan(tuple(new), tuple(corrections), len(entries) - len(new) - len(corrections))
 
 
-def _change(name: str, before: Assessment, now: Assessment) -> str:
-    was, becomes = (getattr(each, name) or "not assessed" for each in (before, now))
-    return f"{name} {was} becomes {becomes}"
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One item that would be another; None is not assessed."""
+
+    item: str
+    was: str | None
+    becomes: str | None
+
+    def told(self, translate: Callable[[str], str]) -> str:
+        """In words; without a language of the page the items stand as the file has them."""
+        names = (self.item, self.was or "not_assessed", self.becomes or "not_assessed")
+        if translate is str:
+            item, was, becomes = (name.replace("not_assessed", "not assessed") for name in names)
+        else:
+            item, was, becomes = (labels.item(name, translate) for name in names)
+        return translate(marked("{item} {was} becomes {becomes}")).format(item=item, was=was, becomes=becomes)
+
+
+def _change(name: str, before: Assessment, now: Assessment) -> _Change:
+    return _Change(name, getattr(before, name), getattr(now, name))
 
 
 def enter(store: Store, entries: Sequence[Entry], *, who: str, why: str, at: datetime) -> Plan:

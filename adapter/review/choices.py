@@ -11,6 +11,7 @@ from adapter.reprocess import rehearse
 from adapter.review.desk import DecisionRefused
 from adapter.review.proposal import Place, Proposal, key_of
 from adapter.review.question import Question
+from adapter.review.rows import marked
 from adapter.rules.signing import fingerprints
 from adapter.store import Store
 
@@ -21,12 +22,15 @@ def choose(store: Store, book: Rulebook, at: datetime, cell: Cell, result: Place
     """Let this result stand as the value of a cell, whatever the rule would choose."""
     study_id, visit, endpoint = cell
     if not any(s.endpoint == endpoint for s in _visit(store, book.protocol, study_id, visit)):
-        raise DecisionRefused(f"there is no cell {study_id} {visit} {endpoint}; `lab-adapter values` shows them")
+        text = marked("there is no cell {study_id} {visit} {endpoint} in the table of values")
+        raise DecisionRefused(text, study_id=study_id, visit=visit, endpoint=endpoint)
     if book.protocol.analytes[endpoint].derived:
-        raise DecisionRefused(f"{endpoint} is computed; choose among the results of what it is computed from")
+        text = marked("{endpoint} is computed; choose among the results of what it is computed from")
+        raise DecisionRefused(text, endpoint=endpoint)
     found = [r for r in store.results(study_id) if (r.inbox_id, r.locator) == result]
     if not found or found[0].endpoint != endpoint or found[0].value is None:
-        raise DecisionRefused(f"{result[0]}:{result[1]} is no result of {study_id} for {endpoint} with a value")
+        text = marked("{result} is no result of {study_id} for {endpoint} with a value")
+        raise DecisionRefused(text, result=f"{result[0]}:{result[1]}", study_id=study_id, endpoint=endpoint)
     body = {"study_id": study_id, "visit": visit, "endpoint": endpoint, "result": key_of(store, found[0])}
     evidence = _evidence(store, book, at, kind, body, result)
     return Proposal(((kind, {**body, "evidence": evidence}),), frozenset({study_id}))
@@ -43,16 +47,16 @@ def _evidence(store: Store, book: Rulebook, at: datetime, kind: str, body: dict[
         asked = [i for i in derived.items if (i.visit, i.endpoint) == cell and i.reason == Reason.CHANGED_AFTER_CHOICE]
         if asked and result in {(p.inbox_id, p.locator) for p in same}:
             return asked[0].evidence
-    raise DecisionRefused(
-        f"{result[0]}:{result[1]} cannot stand for {body['endpoint']} at {body['visit']}: it is of another time, or "
-        "another report has replaced it"
+    text = marked(
+        "{result} cannot stand for {endpoint} at {visit}: it is of another time, or another report has replaced it"
     )
+    raise DecisionRefused(text, result=f"{result[0]}:{result[1]}", endpoint=body["endpoint"], visit=body["visit"])
 
 
 def choose_for(question: Question) -> Proposal:
     """Which one of the results of an item is to stand."""
     if len(question.given.results) != 1:
-        raise DecisionRefused(f"say which one of the results of item {question.entry.id} is to stand")
+        raise DecisionRefused(marked("say which one of the results of item {item} is to stand"), item=question.entry.id)
     return choose(question.store, question.book, question.at, _cell(question), next(iter(question.given.results)))
 
 
@@ -66,11 +70,13 @@ def sign_off(store: Store, protocol: Protocol, study_id: str, visit: str) -> Pro
     """Confirm the values of a visit as they stand."""
     rows = _visit(store, protocol, study_id, visit)
     if not rows:
-        raise DecisionRefused(f"there is no visit {visit} of {study_id}; `lab-adapter values` shows them")
+        raise DecisionRefused(marked("{study_id} has no visit {visit}"), study_id=study_id, visit=visit)
     asked = sorted({item for row in rows for item in row.open_items})
     if asked:
-        count = f"{len(asked)} open questions" if len(asked) > 1 else "an open question"
-        raise DecisionRefused(f"{study_id} {visit} has {count} ({asked[0]}); settle that first")
+        one = marked("{study_id} {visit} has an open question ({item}); settle that first")
+        several = marked("{study_id} {visit} has {count} open questions ({item} and others); settle those first")
+        facts = {"study_id": study_id, "visit": visit, "item": asked[0], "count": len(asked)}
+        raise DecisionRefused(one if len(asked) == 1 else several, **facts)
     body = {"study_id": study_id, "visit": visit, "cells": json.dumps(fingerprints(rows), sort_keys=True)}
     return Proposal((("sign_off", body),), frozenset({study_id}))
 

@@ -18,6 +18,7 @@ from adapter.review import answers, choices, identities
 from adapter.review.desk import DecisionRefused, Entry
 from adapter.review.proposal import Given, Place, Proposal, concerned
 from adapter.review.question import Question, of_results
+from adapter.review.rows import marked
 from adapter.rules.decided import READABLE, in_force, undone
 from adapter.store import Store
 
@@ -50,14 +51,14 @@ class Desk:
     def propose(self, entry: Entry, action: str, given: Given) -> Proposal:
         """What answering an item in this way would be. Raises DecisionRefused where it is no answer to it."""
         if entry.state != "open" and action != "map":  # a code is mapped anew: the later decision counts
-            raise DecisionRefused(f"item {entry.id} is not open; undo the decision that settled it to decide otherwise")
+            text = marked("item {item} is not open; undo the decision that settled it to decide otherwise")
+            raise DecisionRefused(text, item=entry.id)
         if action == "map" and len(entry.members) > 1:
-            raise DecisionRefused(f"entry {entry.id} holds {len(entry.members)} codes; name one of them by its own id")
+            text = marked("entry {item} holds {count} codes; name one of them by its own id")
+            raise DecisionRefused(text, item=entry.id, count=len(entry.members))
         if action not in answers.actions_of(entry):
-            raise DecisionRefused(
-                f"item {entry.id} is {entry.item.reason}, and that is no answer to it; "
-                f"`lab-adapter review show {entry.id}` lists those that are"
-            )
+            text = marked("item {item} is {reason}, and that is no answer to it; it is shown with those that are")
+            raise DecisionRefused(text, item=entry.id, reason=entry.item.reason)
         return _ANSWERS[action](Question(self.store, self.book, self.at, entry, given))
 
     def choose(self, study_id: str, visit: str, endpoint: str, result: Place) -> Proposal:
@@ -68,7 +69,8 @@ class Desk:
         """Let a result no longer stand; what comes in its place later does. Raises DecisionRefused."""
         rows = [r for r in self.store.results(study_id) if (r.inbox_id, r.locator) == result]
         if not rows or rows[0].endpoint is None:
-            raise DecisionRefused(f"{result[0]}:{result[1]} is no result of {study_id} for an endpoint")
+            text = marked("{result} is no result of {study_id} for an endpoint")
+            raise DecisionRefused(text, result=f"{result[0]}:{result[1]}", study_id=study_id)
         return of_results(self.store, "take_back", rows)
 
     def sign_off(self, study_id: str, visit: str) -> Proposal:
@@ -80,13 +82,12 @@ class Desk:
         made = {decision.id: decision for decision in self.store.decisions()}
         found = made.get(decision_id)
         if found is None:
-            raise DecisionRefused(f"there is no decision {decision_id}; `lab-adapter review decisions` shows them")
+            raise DecisionRefused(marked("there is no decision {id}; the decisions are listed"), id=decision_id)
         if found.kind == "refuse_identity":
-            raise DecisionRefused(
-                f"decision {decision_id} erased the message's bytes; have the laboratory send it again, if it was right"
-            )
+            text = marked("decision {id} erased the message's bytes; if it was right, have it sent again")
+            raise DecisionRefused(text, id=decision_id)
         if decision_id in undone(made.values()):
-            raise DecisionRefused(f"decision {decision_id} is undone already")
+            raise DecisionRefused(marked("decision {id} is undone already"), id=decision_id)
         first = found
         while first.kind == "undo":
             first = made[int(first.body["decision"])]
@@ -108,16 +109,21 @@ class Desk:
         decided = proposal.as_if(self.store.decisions(), self.at.isoformat())
         return rehearse(self.store, self.book, self.at, enrolled=enrolled, decided=decided, scopes=proposal.scopes)
 
-    def decide(self, proposal: Proposal, who: str, why: str) -> list[Decision]:
-        """Make it: the decisions and what goes with them, in one transaction. Raises DecisionRefused without reason."""
+    def decide(self, proposal: Proposal, who: str, why: str, after: int | None = None) -> list[Decision]:
+        """Make it: the decisions and what goes with them, in one transaction. Raises DecisionRefused without reason.
+
+        ``after`` is how many decisions there were when it was shown: where somebody has decided since, it is refused.
+        """
         if not why.strip():
-            raise DecisionRefused("a decision needs its reason; say why, for whoever reads the trail")
+            raise DecisionRefused(marked("a decision needs its reason; say why, for whoever reads the trail"))
         with self.store.write() as tx:
+            if after is not None and len(tx.decisions()) != after:
+                raise DecisionRefused(marked("somebody has decided something meanwhile; look again"))
             made = [tx.add_decision(kind, body, who, why, self.at) for kind, body in proposal.decisions]
             if (change := proposal.roster) is not None:
                 person = tx.participant(change.study_id)
                 if person is None:
-                    raise DecisionRefused(f"{change.study_id} is no longer on the roster")
+                    raise DecisionRefused(marked("{study_id} is no longer on the roster"), study_id=change.study_id)
                 tx.put_participant(change.of(person), who, why, self.at)
                 for identifier in change.lost:
                     tx.remove_identifier(change.study_id, identifier, who, why, self.at)

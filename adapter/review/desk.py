@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from adapter.model import ResultRow, ReviewItem
+from adapter import labels
+from adapter.model import Reason, ResultRow, ReviewItem
+from adapter.review.rows import marked
 from adapter.store import CODES, Store, StoredItem
 from adapter.words import say
 
 
 class DecisionRefused(Exception):
-    """A decision that cannot be made: which, why, and what can be done instead."""
+    """A decision that cannot be made: which, why, and what can be done instead.
+
+    ``{name}`` in the text stands for the fact of that name, so that the page can say it in another language.
+    """
+
+    def __init__(self, text: str, **facts: object) -> None:
+        self._text, self._facts = text, {name: str(fact) for name, fact in facts.items()}
+        super().__init__(self.told())
+
+    def told(self, translate: Callable[[str], str] = str) -> str:
+        """Why, in a language of the page."""
+        facts = {name: fact or translate(marked("nothing")) for name, fact in self._facts.items()}
+        if translate is not str and "reason" in facts:
+            facts["reason"] = labels.reason(facts["reason"], translate)
+        return translate(self._text).format_map(facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,8 @@ def find(store: Store, item_id: str) -> Entry:
             return entry
     stored = store.item(item_id)
     if stored is None:
-        raise DecisionRefused(f"there is no review item {item_id}; `lab-adapter review list` shows those that are open")
+        text = marked("there is no review item {item}; the queue lists those that are open")
+        raise DecisionRefused(text, item=item_id)
     return _entry(item_id, [stored])
 
 
@@ -64,8 +81,22 @@ def _entry(name: str, members: Sequence[StoredItem]) -> Entry:
     return Entry(name, members[0].item, tuple(members), min(m.opened_at for m in members), members[0].state)
 
 
+def cause_of(entry: Entry) -> tuple[str, ...]:
+    """What one answer settles: questions of one source about the same unit, specimen or status have one cause."""
+    item = entry.item
+    if item.reason in {Reason.MISSING_UNIT, Reason.UNKNOWN_UNIT}:
+        return (item.reason, item.source or "", item.code or "", item.unit or "")
+    if item.reason == Reason.WRONG_SPECIMEN:
+        return (item.reason, item.source or "", item.detail.get("specimen", ""))
+    if item.reason == Reason.UNKNOWN_STATUS:
+        return (item.reason, item.source or "", item.detail.get("code", ""))
+    return (item.reason, entry.id)
+
+
 def results_of(store: Store, entry: Entry) -> list[ResultRow]:
     """The results that an entry holds, in the order of arrival."""
     held = {place for member in entry.members for place in member.item.results}
     scope = entry.members[0].scope
-    return [r for r in store.results(None if scope == CODES else scope) if (r.inbox_id, r.locator) in held]
+    if scope == CODES:
+        return store.results_at(held)
+    return [r for r in store.results(scope) if (r.inbox_id, r.locator) in held]

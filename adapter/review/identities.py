@@ -11,6 +11,7 @@ from adapter.review.desk import DecisionRefused
 from adapter.review.merges import as_entered, gained, held_by, merges_in, surviving
 from adapter.review.proposal import Proposal, RosterChange
 from adapter.review.question import Question
+from adapter.review.rows import marked
 from adapter.store import Store
 
 
@@ -19,10 +20,8 @@ def confirm(question: Question) -> Proposal:
     message, item = question.message(), question.entry.item
     participant = question.given.participant or item.study_id
     if participant is None or participant not in message.study_ids:
-        named = ", ".join(message.study_ids)
-        raise DecisionRefused(
-            f"say whose message item {question.entry.id} is: it came as one of {named}, and of nobody else"
-        )
+        text = marked("say whose message item {item} is: it came as one of {named}, and of nobody else")
+        raise DecisionRefused(text, item=question.entry.id, named=", ".join(message.study_ids))
     return question.of_message("confirm_identity", participant=participant)
 
 
@@ -41,14 +40,15 @@ def merge(question: Question) -> Proposal:
     entry, source = question.entry, question.source_rules
     person = question.store.participant(entry.item.study_id or "")
     if person is None:
-        raise DecisionRefused(f"item {entry.id} is of nobody on the roster; dismiss it")
+        raise DecisionRefused(marked("item {item} is of nobody on the roster; dismiss it"), item=entry.id)
     merges = merges_in(question.message(), source)
     new = gained(merges, person, source)
     if not new:
-        raise DecisionRefused(
-            f"item {entry.id}: the message names no identifier that {person.study_id} does not have; add the surviving "
-            "one with `lab-adapter participants update`, then dismiss the item"
+        text = marked(
+            "item {item}: the message names no identifier that {study_id} does not have; add the surviving one to the "
+            "roster, then dismiss the item"
         )
+        raise DecisionRefused(text, item=entry.id, study_id=person.study_id)
     _refuse_if_taken(question.store, person, new, source)
     # By their places in the message: the trail holds no identifier.
     named = surviving(merges)
@@ -66,17 +66,19 @@ def undone_merge(store: Store, book: Rulebook, decision: Decision, *, again: boo
     named = surviving(merges_in(messages[0], source)) if messages and source is not None else []
     places = [int(place) for place in decision.body["gained"].split(",")]
     if person is None or source is None or max(places) >= len(named):
-        raise DecisionRefused(
-            f"decision {decision.id} cannot be undone here: its message is no longer read as it was; correct the "
-            "identifiers with `lab-adapter participants update`"
+        text = marked(
+            "decision {id} cannot be undone here: its message is no longer read as it was; correct the identifiers on "
+            "the roster"
         )
+        raise DecisionRefused(text, id=decision.id)
     meant = [named[place] for place in places]
     entered = tuple(as_entered(each, source) for each in meant)
     if again:
         _refuse_if_taken(store, person, meant, source)
         return RosterChange(study_id, gained=entered)
     if all(each in entered for each in person.identifiers):
-        raise DecisionRefused(f"{study_id} would be left without an identifier; add another one first")
+        text = marked("{study_id} would be left without an identifier; add another one first")
+        raise DecisionRefused(text, study_id=study_id)
     return RosterChange(study_id, lost=tuple(each for each in entered if each in person.identifiers))
 
 
@@ -86,7 +88,8 @@ def _refuse_if_taken(
     others = [other for other in store.participants() if other.study_id != person.study_id]
     for each in identifiers:
         for holder in held_by(others, each, source):
-            raise DecisionRefused(
-                f"the identifier that survives is {holder}'s: {person.study_id} and {holder} would be one person; "
-                "settle the roster first"
+            text = marked(
+                "the identifier that survives is {holder}'s: {study_id} and {holder} would be one person; settle the "
+                "roster first"
             )
+            raise DecisionRefused(text, holder=holder, study_id=person.study_id)

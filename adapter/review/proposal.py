@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapter.model import Decision, Identifier, Participant, ResultRow
-from adapter.store import CODES, Store
+from adapter.review.desk import DecisionRefused
+from adapter.review.rows import marked
+from adapter.store import CODES, UNASSIGNED, Store
 
+# A code that stands in a message's bytes as it is read: nothing in it has to be escaped.
+_LITERAL = re.compile(r"[A-Za-z0-9._-]+")
 Place = tuple[int, str]  # where a result is: its inbox id and locator
 
 
@@ -53,6 +58,19 @@ class Proposal:
         return tuple(Decision(first + n, kind, body, "", at, "") for n, (kind, body) in enumerate(self.decisions))
 
 
+def together(proposals: Sequence[Proposal]) -> Proposal:
+    """Several as one, decided at one stroke. Raises DecisionRefused where two change the roster or erase bytes."""
+    alone = [each for each in proposals if each.roster is not None or each.erases is not None]
+    if len(alone) > 1:
+        raise DecisionRefused(marked("decisions about identities are made, and undone, one at a time"))
+    scopes: frozenset[str] | None = frozenset()
+    for each in proposals:
+        scopes = None if scopes is None or each.scopes is None else scopes | each.scopes
+    decisions = tuple(decision for each in proposals for decision in each.decisions)
+    roster, erases = (alone[0].roster, alone[0].erases) if alone else (None, None)
+    return Proposal(decisions, scopes, erases, roster)
+
+
 def key_of(store: Store, row: ResultRow) -> str:
     """The name of a result across rebuilds (:attr:`~adapter.rules.interpret.Interpreted.key`)."""
     message = store.message(row.inbox_id)
@@ -73,6 +91,10 @@ def concerned(store: Store, kind: str, body: Mapping[str, str]) -> frozenset[str
     if kind == "map_status":
         status = (body["source"], body["sent"])
         return frozenset(r.study_id for r in store.results() if (r.source, r.status) == status)
+    if kind in {"map_code", "dismiss_code"} and _LITERAL.fullmatch(body["code"]):
+        sent = (body["source"], body["code"])  # in the bytes, or escaped there and read as this
+        read = {r.study_id or UNASSIGNED for r in store.results() if (r.source, r.code) == sent}
+        return frozenset(store.scopes_sending(*sent) | read)
     if kind == "accept_specimen":
         return frozenset(r.study_id for r in store.results() if r.source == body["source"])
     return None

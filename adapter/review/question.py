@@ -11,6 +11,7 @@ from adapter.model import Protocol, Received, ResultRow, SourceRules
 from adapter.pipeline import Rulebook
 from adapter.review.desk import DecisionRefused, Entry, results_of
 from adapter.review.proposal import Given, Proposal, key_of
+from adapter.review.rows import marked
 from adapter.store import UNASSIGNED, Store
 
 
@@ -45,7 +46,8 @@ class Question:
         """What the configuration says of that source."""
         found = self.book.sources.get(self.source)
         if found is None:
-            raise DecisionRefused(f"source {self.source} is no longer in the configuration; put it back to decide this")
+            text = marked("source {source} is no longer in the configuration; put it back to decide this")
+            raise DecisionRefused(text, source=self.source)
         return found
 
     def rows(self) -> list[ResultRow]:
@@ -54,9 +56,8 @@ class Question:
         wanted = self.given.results or {(r.inbox_id, r.locator) for r in held}
         rows = [r for r in held if (r.inbox_id, r.locator) in wanted]
         if not rows or len(rows) < len(wanted):
-            raise DecisionRefused(
-                f"item {self.entry.id} holds no such result; `lab-adapter review show {self.entry.id}` lists them"
-            )
+            text = marked("item {item} holds no such result; it is shown with those that it holds")
+            raise DecisionRefused(text, item=self.entry.id)
         return rows
 
     def message(self) -> Received:
@@ -69,7 +70,8 @@ class Question:
         for message in self.store.received(self.entry.members[0].scope):
             if (message.sha256, message.source) == (sha256, self.entry.item.source):
                 return message
-        raise DecisionRefused(f"the message of item {self.entry.id} is no longer that of its participant")
+        text = marked("the message of item {item} is no longer that of its participant")
+        raise DecisionRefused(text, item=self.entry.id)
 
     def of_message(self, kind: str, **body: str) -> Proposal:
         """A decision about its message."""

@@ -6,21 +6,46 @@ It is taken whole or not at all, and every bad row is named by its line; what a 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """A row that cannot be taken: its line (0: it is of no file), what is wrong, what to write instead."""
+    """A row that cannot be taken: its line (0: it is of no file), what is wrong, what to write instead.
+
+    ``{name}`` in either text stands for the fact of that name: so the page can say them in another language.
+    """
 
     line: int
     cause: str
     remedy: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    def told(self, translate: Callable[[str], str] = str) -> tuple[str, str]:
+        """Cause and remedy with their facts."""
+        facts = {name: _told(fact, translate) for name, fact in self.facts.items()}
+        return translate(self.cause).format_map(facts), translate(self.remedy).format_map(facts)
 
     def __str__(self) -> str:
-        return f"{f'line {self.line}: ' if self.line else ''}{self.cause}; {self.remedy}"
+        return f"{f'line {self.line}: ' if self.line else ''}{'; '.join(self.told())}"
+
+
+def _told(fact: object, translate: Callable[[str], str]) -> object:
+    """A fact of several parts, or one that is told in words itself, in the language of ``translate``."""
+    if isinstance(fact, tuple):
+        return translate(", ").join(str(_told(each, translate)) for each in fact)
+    told = getattr(fact, "told", None)
+    return told(translate) if callable(told) else fact
+
+
+def marked(text: str) -> str:
+    """A text that is translated where it is told, and found by the extraction of the catalogue here."""
+    return text
+
+
+NOT_UTF_8 = RowProblem(1, marked("the file is not UTF-8"), marked("save it as CSV in UTF-8"))
 
 
 class RowsError(Exception):
@@ -37,7 +62,7 @@ def file_lines(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(file)
     except UnicodeDecodeError as error:
-        raise RowsError([RowProblem(1, "the file is not UTF-8", "save it as CSV in UTF-8")]) from error
+        raise RowsError([NOT_UTF_8]) from error
 
 
 def read_rows(lines: Iterable[str], columns: Sequence[str]) -> tuple[list[tuple[int, list[str]]], list[RowProblem]]:
@@ -53,10 +78,14 @@ def read_rows(lines: Iterable[str], columns: Sequence[str]) -> tuple[list[tuple[
             if len(cells) == len(columns):
                 found += [(rows.line_num, cells)] if any(cells) else []
             elif any(cells):
-                cause = f"{len(cells)} fields instead of {len(columns)}"
-                problems.append(RowProblem(rows.line_num, cause, "quote commas in fields"))
+                cause, facts = (
+                    marked("{count} fields instead of {wanted}"),
+                    {"count": len(cells), "wanted": len(columns)},
+                )
+                problems.append(RowProblem(rows.line_num, cause, marked("quote commas in fields"), facts))
     except csv.Error as error:
-        problem = RowProblem(rows.line_num, f"this is not CSV ({error})", "save the table as CSV in UTF-8")
+        remedy = marked("save the table as CSV in UTF-8")
+        problem = RowProblem(rows.line_num, marked("this is not CSV"), remedy)
         raise RowsError([problem]) from error
     return found, problems
 
@@ -64,15 +93,17 @@ def read_rows(lines: Iterable[str], columns: Sequence[str]) -> tuple[list[tuple[
 def _check_header(header: Sequence[str], columns: Sequence[str]) -> None:
     unknown = [name for name in header if name not in columns]
     missing = [name for name in columns if name not in header]
-    wanted = "the first line is " + ",".join(columns)
+    wanted = marked("the first line is {columns}")
+    facts = {"columns": ",".join(columns), "unknown": ", ".join(map(repr, unknown)), "missing": ", ".join(missing)}
     if len(header) == 1 and any(header[0].startswith(f"{columns[0]}{mark}") for mark in ";\t"):
-        raise RowsError([RowProblem(1, "the columns are not separated by commas", "save it as comma-separated CSV")])
+        cause, remedy = marked("the columns are not separated by commas"), marked("save it as comma-separated CSV")
+        raise RowsError([RowProblem(1, cause, remedy, facts)])
     if columns[0] not in header:  # not the header but a patient's row, perhaps: nothing of it is repeated
-        raise RowsError([RowProblem(1, "the header is missing", wanted)])
+        raise RowsError([RowProblem(1, marked("the header is missing"), wanted, facts)])
     if unknown:
-        cause = f"the format has no column {', '.join(repr(name) for name in unknown)}"
         # The study is blinded: a column nobody expected is refused rather than read over.
-        raise RowsError([RowProblem(1, cause, f"remove it; {wanted}")])
+        cause, remedy = marked("the format has no column {unknown}"), marked("remove it; the first line is {columns}")
+        raise RowsError([RowProblem(1, cause, remedy, facts)])
     if missing or list(header) != list(columns):
-        cause = f"the header lacks {', '.join(missing)}" if missing else "the columns stand in another order"
-        raise RowsError([RowProblem(1, cause, wanted)])
+        lacking, disordered = marked("the header lacks {missing}"), marked("the columns stand in another order")
+        raise RowsError([RowProblem(1, lacking if missing else disordered, wanted, facts)])

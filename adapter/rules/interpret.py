@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -188,6 +188,7 @@ def _normalise(
         return _judged(base, context, timing, said)
     analyte = context.protocol.analytes[mapped.analyte or ""]
     step = _wrong_specimen(base.reported, context)
+    base = replace(base, steps=(*base.steps, *_accepted_specimens(base.reported, context)))
     if step is not None and "specimen" in said:
         base = replace(base, steps=(*base.steps, step, said["specimen"].step("specimen")))
     elif step is not None:
@@ -310,10 +311,22 @@ def _limits(rule: str, analyte: Analyte, which: str) -> Step:
 def _wrong_specimen(reported: Reported, context: Context) -> Step | None:
     """Where a specimen is stated it must be blood, serum or plasma, by its code or its name, or by a person's word."""
     for specimen in reported.specimens:
-        said = [text.strip().casefold() for text in (specimen.code, specimen.name) if text.strip()]
+        said = _specimen_words(specimen)
         if said and not any(t in context.protocol.specimens or t in context.readings.specimens for t in said):
             return Step("wrong_specimen", {"specimen": specimen.name or specimen.code})
     return None
+
+
+def _accepted_specimens(reported: Reported, context: Context) -> Iterator[Step]:
+    """The decisions by which a stated specimen counts."""
+    for specimen in reported.specimens:
+        said = _specimen_words(specimen)
+        if not any(text in context.protocol.specimens for text in said):
+            yield from (context.readings.specimens[t].step("specimen") for t in said if t in context.readings.specimens)
+
+
+def _specimen_words(specimen: Coding) -> list[str]:
+    return [text.strip().casefold() for text in (specimen.code, specimen.name) if text.strip()]
 
 
 def _hold(base: Interpreted, reason: Reason | None, rule: str, *steps: Step) -> Interpreted:

@@ -11,9 +11,14 @@ import pytest
 from deskrun import message
 from tracedsite import Site
 
+from adapter.model import Reason
+
 ALT = "S-001 week-4 ALT"
 TWO_DAYS = message("1742-6^^LN 45 U/L F 20260202", "1742-6^^LN 51 U/L F 20260204")
 CORRECTED = message("1742-6^^LN 46 U/L C 20260202", id="M2", at="20260301080000+0800")
+SECOND_CORRECTED = message("1742-6^^LN 52 U/L C 20260204", id="M2", at="20260301080000+0800").replace(
+    b"L-1-1", b"L-1-2"
+)
 BY = ("--reason", "told by the laboratory", "--by", "trial nurse")
 
 
@@ -109,6 +114,27 @@ def test_an_item_of_each_reason_is_found_understood_settled_and_undone(
     assert site.run.store.verify().ok
 
 
+def test_every_reason_has_its_case():
+    assert {reason for reason, *_ in CASES} | {Reason.CHANGED_AFTER_CHOICE} == set(Reason)
+
+
+def test_what_changed_after_a_choice_is_chosen_anew_and_that_is_undone(site: Site):
+    site.receives(TWO_DAYS)
+    asks(site, "review", "choose", *ALT.split(), "1:OBX[2]", *BY)
+    site.receives(SECOND_CORRECTED)
+    name, was = item(site, "changed_after_choice"), value(site, ALT)
+    said = site.says("review", "show", name)[0]
+    assert "was made on has changed since" in said
+    assert "--choose RESULT" in said
+    resolve = ("review", "resolve", name, "--choose", place(site, "changed_after_choice", "45"))
+    tried = asks(site, *resolve, "--dry-run")
+    done = asks(site, *resolve, *BY)
+    assert (done["cells"], done["open"]) == (tried["cells"], False)
+    assert (was, value(site, ALT)) == ("52", "45")
+    asks(site, "review", "undo", str(done["decisions"][0]), *BY)
+    assert (item(site, "changed_after_choice"), value(site, ALT)) == (name, was)
+
+
 def test_a_message_of_another_person_is_erased_and_that_is_not_undone(site: Site):
     site.receives("other-birth-date.hl7")
     name = item(site, "identity_conflict")
@@ -174,7 +200,7 @@ WRONG = [
     (("resolve", "ITEM", "--dismiss", "--merge", *BY), 2, "say one of the answers"),
     (("resolve", "ITEM", "--dismiss"), 2, "--reason is missing"),
     (("resolve", "ITEM", "--dismiss", "--reason", " "), 2, "--reason is missing"),
-    (("resolve", "ITEM", "--merge", *BY), 1, "is no answer to it; `lab-adapter review show"),
+    (("resolve", "ITEM", "--merge", *BY), 1, "is no answer to it; it is shown with those that are"),
     (("resolve", "ITEM", "--map", "MELDX", *BY), 1, "MELDX is no analyte"),
     (("resolve", "nope", "--dismiss", *BY), 1, "no review item nope"),
     (("choose", "S-001", "week-4", "ALT", "OBX[1]", *BY), 2, "write it as `review show` does: 12:OBX[3]"),
