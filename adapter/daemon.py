@@ -11,10 +11,8 @@ import asyncio
 import logging
 import signal
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,29 +28,27 @@ from adapter.config import Config, ConfigError, Source, load_config, needs_resta
 from adapter.config import ruleset as ruleset_of
 from adapter.config_fhir import FhirIntake
 from adapter.config_mllp import MllpIntake
+from adapter.config_web import PageError, Web
+from adapter.deriver import DRAIN_SECONDS, Deriver
 from adapter.intake.door import Door
 from adapter.intake.listener import Limits, Listener, ListenError
 from adapter.intake.screen import Screen
 from adapter.mappings import MappingError
-from adapter.pipeline import Rulebook, Settler
+from adapter.pipeline import Rulebook
 from adapter.pulse import Pulse
 from adapter.rules.derive import RULES_VERSION
 from adapter.rules.match import Roster
-from adapter.store import Store, StoreError, Writer
+from adapter.store import Store, Writer
 
 if TYPE_CHECKING:
     from adapter.intake.poll_thread import PollThread
+    from adapter.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
-WHO = "adapter"
-DRAIN_SECONDS = 20.0
 _TICK_SECONDS = 60
 _COUNTERS_SECONDS = 5
-_RETRY_SECONDS = 2.0
 _SWITCH_SECONDS = 0.0005
-_QUIET_SECONDS = 0.005
-_GIVES_WAY = 20  # times in a row: a feed that never pauses slows deriving down and does not stop it
 
 
 def utc_now() -> datetime:
@@ -108,96 +104,6 @@ def screen_of(source: Source, roster: Roster, timezone: str, *, gated: bool = Tr
     )
 
 
-class Deriver(threading.Thread):
-    """Derives whenever it is woken. It ends by itself when told to stop, what it was at being finished."""
-
-    def __init__(self, config: Config, now: Callable[[], datetime]) -> None:
-        super().__init__(name="deriver", daemon=True)
-        self._config = config
-        self._now = now
-        self._book = rulebook(config)
-        self._woken = threading.Event()
-        self._stopping = threading.Event()
-        self._doors: Mapping[str, Door] = {}
-        self._written: dict[str, Counter[str]] = {}
-        self._deadline: float | None = None
-        self._seen = 0
-        self._settler: Settler | None = None
-        self.trouble: str | None = None
-
-    @property
-    def stuck(self) -> list[str]:
-        """Participants that a defect of the rules keeps from being derived; their values are of before."""
-        return sorted(self._settler.stuck) if self._settler is not None else []
-
-    def wake(self) -> None:
-        """There is something to derive."""
-        self._woken.set()
-
-    def use(self, book: Rulebook) -> None:
-        """Derive by other rules from now on."""
-        self._book = book
-        self.wake()
-
-    def count(self, doors: Mapping[str, Door]) -> None:
-        """The doors whose counts are written down beside the derivation."""
-        self._doors = doors
-
-    def stop(self) -> None:
-        """Finish what is pending, within the time for draining, then end. What is left is derived at the next start."""
-        self._deadline = time.monotonic() + DRAIN_SECONDS
-        self._stopping.set()
-        self.wake()
-        self.join()
-
-    def run(self) -> None:
-        """The thread's life: a store of its own, opened again after it failed."""
-        while not self._stopping.is_set():
-            try:
-                with Store.open(self._config.store_path, self._config.protocol.trial) as store:
-                    self._work(store)
-            except Exception as error:  # whatever it is, the feed goes on and deriving is tried again
-                cause = str(error) if isinstance(error, StoreError) else f"{type(error).__name__} in the deriver"
-                if self.trouble is None:
-                    log.error("deriving stands still: %s", cause)
-                self.trouble = cause
-                self._stopping.wait(_RETRY_SECONDS)
-
-    def _work(self, store: Store) -> None:
-        settler = Settler(store, self._now, WHO)
-        self._settler = settler
-        while True:
-            self._woken.clear()
-            ending = self._stopping.is_set()
-            settler.settle(self._book, stop=self._gives_way_or_ends)
-            self._write_counts(store)
-            if self.trouble is not None:
-                log.info("deriving goes on")
-                self.trouble = None
-            if ending:
-                return
-            self._woken.wait()
-
-    def _gives_way_or_ends(self) -> bool:
-        """Before each step: whoever waits for an acknowledgement goes first. True where the time for draining is up."""
-        for _ in range(_GIVES_WAY):
-            answered = sum(door.counts.total() for door in self._doors.values())
-            if answered == self._seen:
-                break
-            self._seen = answered
-            self._stopping.wait(_QUIET_SECONDS)
-        return self._deadline is not None and time.monotonic() > self._deadline
-
-    def _write_counts(self, store: Store) -> None:
-        """The doors only ever count up, so what is new is a difference, whichever thread counts meanwhile."""
-        for name, door in self._doors.items():
-            seen, written = Counter(door.counts), self._written.setdefault(name, Counter())
-            if seen != written:
-                with store.write() as tx:
-                    tx.add_counters(name, seen - written, door.last_message_at)
-                self._written[name] = seen
-
-
 class Daemon:
     """Listeners, pollers, writer and deriver of one configuration."""
 
@@ -208,13 +114,22 @@ class Daemon:
         self._pulse = Pulse(config.store_path, now)
         self._writer = Writer(lambda: Store.open(config.store_path, config.protocol.trial), now=now)
         self._roster = RosterInHand(self._store, config)
-        self._deriver = Deriver(config, now)
+        self._deriver = Deriver(config, rulebook(config), now)
         listened = {s.name: s.mllp for s in config.sources if s.mllp is not None}
         self._doors = {name: self._door(name) for name in listened}
         self._deriver.count(self._doors)
         self._listeners = [self._listener(name, intake) for name, intake in listened.items()]
         self._pollers = [self._poller(s, s.fhir) for s in config.sources if s.fhir is not None]
         self._schedule = BackgroundScheduler(timezone=UTC, daemon=True)
+        self._web = None if config.web is None else self._page(config.web)
+
+    def _page(self, web: Web) -> WebServer:
+        from adapter.web.app import create_app  # as above: only those who have the page pay for it
+        from adapter.web.server import WebServer
+
+        return WebServer(
+            create_app(lambda: self._config, lambda: self._deriver.book, self._now, self._deriver.wake), web
+        )
 
     def _door(self, source: str) -> Door:
         return Door(source, self._roster, self._writer, self._now, self._deriver.wake)
@@ -257,6 +172,8 @@ class Daemon:
         try:
             for listener in self._listeners:
                 await listener.start()
+            if self._web is not None:
+                self._web.listen()
             self._schedule.add_job(self._deriver.wake, "interval", seconds=_TICK_SECONDS, id="day", coalesce=True)
             self._schedule.add_job(self._beat, "interval", seconds=_COUNTERS_SECONDS, id="pulse", coalesce=True)
             self._schedule_polls()
@@ -265,7 +182,7 @@ class Daemon:
             print("ready", file=sys.stderr, flush=True)  # noqa: T201 - the promise of interface.md, not a log line
             await ending.wait()
             return 0
-        except ListenError as error:
+        except (ListenError, PageError) as error:
             log.error("%s", error)
             return 1
         finally:
@@ -292,6 +209,8 @@ class Daemon:
     async def _end(self) -> None:
         """Answer what has arrived whole, derive what was stored, write down what was counted."""
         log.info("ending: listeners are drained")
+        if self._web is not None:
+            await asyncio.to_thread(self._web.stop)
         for poller in self._pollers:
             poller.stop()
         await asyncio.gather(*(listener.drain(DRAIN_SECONDS) for listener in self._listeners))
@@ -321,6 +240,9 @@ class Daemon:
             log.warning("SIGHUP: source %s: only the next start takes over %s", source, ", ".join(settings))
         known = {(s.name, s.kind): s for s in config.sources}
         config = replace(config, sources=tuple(known.get((s.name, s.kind), s) for s in self._config.sources))
+        if config.web != self._config.web:
+            log.warning("SIGHUP: [web] is taken over at the next start only")
+            config = replace(config, web=self._config.web)
         self._config = config
         self._roster.reconfigure(config)
         rules = {s.name: s.rules for s in config.sources}
@@ -342,6 +264,7 @@ class Daemon:
             reopenings=self._writer.reopenings,
             deriving=self._deriver.trouble,
             stuck=self._deriver.stuck,
+            web=None if self._web is None else {"url": self._web.url},
         )
         if any(door.last_message_at for door in self._doors.values()):
             self._deriver.wake()

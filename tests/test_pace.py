@@ -15,7 +15,8 @@ from trialrun import TrialRun
 from adapter.codecs.hl7v2 import Delimiters
 from adapter.codecs.oru import read_patients, read_results
 from adapter.config import load_config
-from adapter.daemon import Deriver
+from adapter.daemon import rulebook
+from adapter.deriver import Deriver
 from adapter.intake.door import new_message
 from adapter.model import Identifier, Participant
 from adapter.store import Store
@@ -106,7 +107,8 @@ class _Door:
 
 
 def deriver(door: _Door) -> Deriver:
-    made = Deriver(load_config(CONFIG), lambda: NOW)
+    config = load_config(CONFIG)
+    made = Deriver(config, rulebook(config), lambda: NOW)
     made.count({"lis": door})  # type: ignore[dict-item]
     return made
 
