@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help python setup demo test check test-real test-all bench bench-poll lock clean
+.PHONY: help python setup demo test check test-real test-browser test-all bench bench-poll messages pictures lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,12 +50,15 @@ demo: $(VENV)/.runtime ## a whole trial's feed through the real daemon; DEMO_ARG
 	@$(BIN)/python -m adapter.demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## the tests that need nothing beyond Python and the package index
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not real and not shared"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not real and not shared and not browser"
 
 # Node.js comes with the environment; a JDK 17 or later and Maven are the machine's.
 REAL := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q
 test-real: $(VENV)/.real ## the tests on real servers alone: HAPI FHIR (needs a JDK and Maven), OAuth 2
 	$(REAL) -m real
+
+test-browser: $(VENV)/.dev ## the page in a real browser on the real daemon (needs Chromium; on Debian the package chromium)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser
 
 test-all: $(VENV)/.real ## every test
 	$(REAL)
@@ -78,6 +81,15 @@ bench: $(VENV)/.dev ## the benchmarks, side by side with their peers
 
 bench-poll: $(VENV)/.dev ## what a poll costs, on a HAPI FHIR server (needs a JDK and Maven)
 	$(BIN)/python bench/poll.py
+
+messages: $(VENV)/.dev ## the page's catalogue: new texts taken up, those that are gone dropped, compiled
+	PYTHONPATH=. $(BIN)/python tools/messages.py
+
+pictures: $(VENV)/.dev ## the documents' pictures of the page anew (needs Chromium; on Debian the package chromium)
+	$(BIN)/python tools/pictures.py
+
+bench-page: $(VENV)/.dev ## how long each page takes, for 32 participants and for 2,000 (ten minutes to make them)
+	$(BIN)/python bench/page.py
 
 # Resolves alike under Python 3.11, 3.12 and 3.13, so one pair of files serves them all.
 LOCK := .venv-lock/bin/python -m piptools compile --quiet --strip-extras --generate-hashes \
