@@ -173,11 +173,23 @@ def test_links_and_paths_lead_somewhere(document: str):
         path, _, anchor = target.partition("#")
         found = (CHECKOUT / document).parent / path if path else CHECKOUT / document
         assert found.is_file(), target
-        heads = [h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)]
-        assert not anchor or anchor in heads, target
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [head.lower().replace(" ", "-") for head in heads], target
     for code in inline(document):
         if re.match(r"(adapter|mappings|fixtures|docs)/", code):
             assert (CHECKOUT / code).exists(), code
+
+
+def test_every_picture_is_shown_and_none_is_large():
+    shown = {
+        (CHECKOUT / document).parent / target
+        for document in DOCUMENTS
+        for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", (CHECKOUT / document).read_text(encoding="utf-8"))
+    }
+    kept = set((CHECKOUT / "docs" / "pictures").iterdir())
+    assert shown == kept
+    assert [path.name for path in kept if path.stat().st_size > 150_000] == []
 
 
 def test_every_reason_status_and_flag_is_explained_to_the_coordinator():
