@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.load import AUTHORITY, INFUSED_ON, enrolled
 
@@ -85,6 +86,17 @@ def _listening(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[b
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Server, dict[str, Any]]]:
+    """The adapter's own daemon on a folder's trial, and what its ``status`` says."""
+    command = [sys.executable, "-m", "adapter", "-c", str(folder / "config.toml")]
+    log = folder / "log"
+    with _listening([*command, "run"], log) as process:
+        done = subprocess.run([*command, "status", "--json"], check=True, cwd=ROOT, capture_output=True)
+        status = json.loads(done.stdout)
+        yield Server(process, log, status["sources"][0]["port"]), status
 
 
 @contextmanager
