@@ -501,3 +501,12 @@ def test_a_file_that_corrects_a_birth_date_shows_the_values_that_go(web: WebRun)
     shown = browser.post("/enrol/file", data={"csrf": browser.token}, files={"file": ("roster.csv", rows.encode())})
     assert "<caption" in shown.text
     assert "identity in doubt" in shown.text
+
+
+def test_an_observation_does_not_end_in_the_future(web: WebRun):
+    web.receive("complete-panel.hl7")
+    before = derived(web)
+    answer = web.sign_in("coordinator").submit(
+        "/roster/S-001/end", ended_by="withdrawn", ended_on="2027-01-05", reason=WHY
+    )
+    assert ("lies in the future" in answer.text, derived(web) == before) == (True, True)

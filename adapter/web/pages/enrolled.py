@@ -185,6 +185,8 @@ def end(page: Page) -> Response:
     if because and not is_date(on):
         return _one(page, failed=page.say("The day it ended is no date: write it as 2026-03-01."))
     ended_on = date.fromisoformat(on) if because else None
+    if ended_on is not None and ended_on > page.today:
+        return _one(page, failed=page.say("The day it ended lies in the future. Enter it when it has come."))
     return _change(page, lambda now: replace(now, ended_on=ended_on, ended_by=because or None))
 
 
