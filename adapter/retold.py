@@ -16,10 +16,10 @@ FORMS = (
     # where a fault lies
     "the document",
     "byte {n}",
-    "line {n}",
+    "line {n} ({segment}), byte {m}",
     "line {n}, column {m}",
     "line {n}, byte {m}",
-    "line {n} ({segment}), byte {m}",
+    "line {n}",
     "record {n}",
     # what is the matter with a message
     "No MSH segment was found",

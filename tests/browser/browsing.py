@@ -121,6 +121,7 @@ class Desk:
         self.page.get_by_label("Reason").fill(why)
         self.page.locator("form[data-preview]").get_by_role("button").click()
         expect(self.page.locator("p[role=status]")).to_have_text(DECIDED)
+        self.page.wait_for_load_state()  # to the last of the links
         links = self.page.locator('main a[href^="/decisions/"]').all()
         return [int((link.get_attribute("href") or "").rpartition("/")[2]) for link in links]
 

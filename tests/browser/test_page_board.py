@@ -24,6 +24,7 @@ def person(site: PageSite) -> Person:
 
 def shown(desk: Desk) -> list[str]:
     """The participants on the board, in its order."""
+    desk.page.wait_for_load_state()
     return desk.page.locator("table.board th.who-column a").all_text_contents()
 
 

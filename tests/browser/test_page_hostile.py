@@ -86,6 +86,7 @@ class Looked:
         page = self.desk.page
         if path:
             page.goto(self.desk.site.url + path)
+        page.wait_for_load_state()
         made = page.locator(MADE)
         assert [each.evaluate("each => each.outerHTML") for each in made.all()] == [], path or page.url
         text = page.locator("body").inner_text()

@@ -19,6 +19,7 @@ def person(site: PageSite) -> Person:
 
 def at(page: Page) -> str:
     """The address of the link that has the focus, or the name of the field; "" where neither has."""
+    page.wait_for_load_state()
     found: str = page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.name ?? ''")
     return found
 
@@ -30,7 +31,9 @@ def on_the_board(opens: Opens, person: Person) -> Desk:
 
 
 def press(page: Page, *keys: str) -> None:
+    """One key after the other, each on a page whose script has run: before that no key is a command."""
     for key in keys:
+        page.wait_for_load_state()
         page.keyboard.press(key)
 
 
@@ -115,6 +118,7 @@ def test_a_question_is_found_answered_and_confirmed_by_keys(opens: Opens, site: 
     expect(page.locator("table.rows input[type=checkbox]").first).to_be_checked()
     press(page, "x", "Enter")
     expect(page.locator("form[data-answer]").first).to_be_visible()
+    page.wait_for_load_state()  # all the answers are there to be counted
     question, forms = desk.path.rpartition("/")[2], page.locator("form[data-answer]")
     assert question in site.open_items()
     press(page, "9")

@@ -17,6 +17,7 @@ from adapter.web.answers import records, title
 from adapter.web.moved import visit_label
 from adapter.web.page import Page, serve
 from adapter.web.settling import Answer, settling, texts
+from adapter.web.times import local_time
 
 _MOST_OF_EACH = 20  # of each cause, where every cause is shown
 _MOST = 100  # of the one cause that is asked for
@@ -72,6 +73,7 @@ def _queue(page: Page, failed: str | None = None) -> Response:
         most=shown,
         labels=labels,
         visit_label=partial(visit_label, page),
+        local_time=local_time,
     )
 
 
