@@ -125,6 +125,15 @@ def listed(names: str, _: Say) -> str:
     return _(", ").join(item(name.strip(), _) for name in names.split(","))
 
 
+_VISIT = re.compile(r"week-([0-9]{1,4})")
+
+
+def visit(name: str, _: Say) -> str:
+    """A visit of the table where only its id is at hand."""
+    week = _VISIT.fullmatch(name)
+    return outcome(name, _) if week is None else _("Week {n}").format(n=week[1])
+
+
 _RULES = {
     "chosen": "chosen",
     "chosen_by_person": "chosen by a person",
@@ -259,6 +268,11 @@ _ROLES = {
 def role(name: str, _: Say) -> str:
     """What a role is called."""
     return _(_ROLES[name]) if name in _ROLES else name
+
+
+def who(name: str, _: Say) -> str:
+    """Who it was: a person by the name of their account, or what the program did by its own rules."""
+    return _("the adapter") if name == "adapter" else name
 
 
 def formula(name: str) -> str:

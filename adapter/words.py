@@ -152,6 +152,8 @@ _SENTENCES = {
     "answer_dismiss_code": "These codes of {source} are none of the protocol's analytes; whatever comes by them is "
     "ignored, now and later.",
     "answer_accept_unit": "Whatever {source} sends as “{unit}” with code {code} means this unit, now and later.",
+    "answer_accept_unit_without_unit": "Whatever {source} sends with code {code} and no unit is in this unit, now and "
+    "later.",
     "answer_say_unit": "The unit of these results alone is this.",
     "answer_say_analyte": "These results alone are of this analyte.",
     "answer_say_value": "This one result reads so; what the laboratory sent is kept beside it.",
@@ -161,6 +163,8 @@ _SENTENCES = {
     "answer_say_collected_at": "The specimen of these results was taken then.",
     "answer_say_status": "The status of these results alone means this one of table 0085.",
     "answer_map_status": "What {source} sends as status “{status}” means this one of table 0085, now and later.",
+    "answer_map_status_without_status": "What {source} sends without a status has this one of table 0085, now and "
+    "later.",
     "answer_choose": "This result is the value of {endpoint} at {visit}, whatever comes; a later change asks again.",
     "answer_take_back": "These results no longer stand; what the laboratory sends in their place does.",
     "answer_accept_outside": "This result is the value of {endpoint} at {visit}, marked as outside its window.",
@@ -172,9 +176,13 @@ _SENTENCES = {
     "decided_map_code": "{source}: the code {code} is {analyte}.",
     "decided_dismiss_code": "{source}: the code {code} is none of the protocol's analytes.",
     "decided_accept_unit": "{source}: the unit “{sent}” of code {code} is {unit}.",
+    "decided_accept_unit_without_sent": "{source}: code {code} without a unit is in {unit}.",
     "decided_map_status": "{source}: the status “{sent}” means {status}.",
+    "decided_map_status_without_sent": "{source}: where no status is sent, it is {status}.",
     "decided_accept_specimen": "{source}: the specimen “{specimen}” is taken for blood, serum or plasma.",
     "decided_read_result": "A result was given its {what}: {to}.",
+    "decided_read_result_plausible": "A result was confirmed as it was sent, though it lies outside what is possible.",
+    "decided_read_result_specimen": "The specimen of a result was accepted as blood, serum or plasma.",
     "decided_take_back": "A result was taken back.",
     "decided_choose": "A candidate was chosen as the value of {endpoint} at {visit}.",
     "decided_accept_outside": "A result outside its window was accepted as the value of {endpoint} at {visit}.",
@@ -228,12 +236,18 @@ def say(rule: str, facts: Mapping[str, str], translate: Callable[[str], str] = s
     """The sentence of a rule with its facts.
 
     ``translate`` gives the sentence in a language of the page, and facts that are names are told in words then; without
-    it they stand as the command line and the files have them.
+    it they stand as the command line and the files have them. A sentence can have another form for where a fact of it
+    is empty, so that nothing is told in empty quotation marks.
     """
+    rule = next((f"{rule}_without_{name}" for name, fact in facts.items() if not fact and _has_form(rule, name)), rule)
     known = _Facts(facts if translate is str else {name: _told(rule, name, facts, translate) for name in facts})
     known["why_said"] = f" ({known['why']})" if facts.get("why") else ""
     known["suggestion_said"] = translate(_SUGGESTION).format_map(known) if facts.get("suggestion") else ""
     return translate(_SENTENCES[rule]).format_map(known)
+
+
+def _has_form(rule: str, name: str) -> bool:
+    return f"{rule}_without_{name}" in _SENTENCES
 
 
 def _told(rule: str, name: str, facts: Mapping[str, str], translate: Callable[[str], str]) -> str:
@@ -245,6 +259,7 @@ def _told(rule: str, name: str, facts: Mapping[str, str], translate: Callable[[s
 
 _Naming = Callable[[str, Callable[[str], str]], str]
 _OF_EVERY_RULE: Mapping[str, _Naming] = {
+    "visit": labels.visit,
     "reason": labels.reason,
     "rule": labels.rule,
     "why": retold,
@@ -274,6 +289,14 @@ _OF_RULE: Mapping[tuple[str, str], _Naming] = {
     ("reprocess_flags", "was"): labels.flags,
     ("reprocess_flags", "now"): labels.flags,
 }
+
+
+def decided(kind: str, body: Mapping[str, str], translate: Callable[[str], str] = str) -> str:
+    """What a decision says; one of a kind that is not known (of a newer version) by its name."""
+    for rule in (f"decided_{kind}_{body.get('what')}", f"decided_{kind}"):
+        if rule in _SENTENCES:
+            return say(rule, body, translate)
+    return kind
 
 
 def say_step(step: Step, translate: Callable[[str], str] = str) -> str:

@@ -12,7 +12,7 @@ from adapter.review import desk
 from adapter.review.answers import actions_of, words_of
 from adapter.review.desk import Entry
 from adapter.rules.decided import undone
-from adapter.words import knows, say
+from adapter.words import decided, say
 
 # How each answer is given to `review resolve`.
 OPTIONS = {
@@ -164,7 +164,6 @@ def decisions(session: Session, as_json: bool) -> None:
 
 
 def _decision(made: Decision, *, in_force: bool) -> dict[str, Any]:
-    rule = f"decided_{made.kind}"
-    words = say(rule, made.body) if knows(rule) else made.kind
+    words = decided(made.kind, made.body)
     facts = {"id": made.id, "kind": made.kind, "body": made.body, "who": made.who, "at": made.at, "why": made.why}
     return {**facts, "in_force": in_force, "words": words}

@@ -24,11 +24,9 @@ from adapter.lineage.told import (
     Trace,
 )
 from adapter.model import (
-    Decision,
     Derived,
     Outcome,
     PlacementRow,
-    Reason,
     Received,
     ResultRow,
     SelectionRow,
@@ -36,19 +34,18 @@ from adapter.model import (
 )
 from adapter.pipeline import Rulebook, derive_scope
 from adapter.retold import retold
+from adapter.rules.about import Subject, about, causes
 from adapter.rules.match import Roster
-from adapter.rules.queue import item_id
+from adapter.rules.queue import OF_A_CELL, item_id
 from adapter.rules.table import TableRow, table
 from adapter.rules.units import plain
 from adapter.rules.windows import infusion, near_miss, visit_of
 from adapter.store import Snapshot, Store
 from adapter.store.inbox import message_subject
-from adapter.words import knows, say, say_step
+from adapter.words import decided, knows, say, say_step
 
-_CELL = ("study_id", "visit", "endpoint")
 _EVERYBODY = 2**31
 _OF_OTHER_RULES = Step("lineage_steps_of_other_rules")
-_OF_A_CELL = (Reason.CONFLICTING_RESULTS, Reason.WINDOW_MISSED, Reason.CHANGED_AFTER_CHOICE, Reason.SCORE_MISMATCH)
 
 
 def trace(
@@ -276,26 +273,22 @@ class _Tracer:
                 yield name, stored.item.reason, self._say(detail["rule"], detail) if "rule" in detail else ""
 
     def _decisions(self, told: Sequence[ResultTold]) -> Iterator[DecisionTold]:
-        touched = self._touched(told)
-        for decision in self.snapshot.decisions:
-            if touched.by(decision):
-                touched.decisions.add(decision.id)
-                rule = f"decided_{decision.kind}"
-                yield DecisionTold(decision, self._say(rule, decision.body) if knows(rule) else decision.kind)
+        for decision in about(self.snapshot.decisions, self._subject([r.row for r in told])):
+            yield DecisionTold(decision, decided(decision.kind, decision.body, self.translate))
 
-    def _touched(self, told: Sequence[ResultTold]) -> _Touched:
+    def _subject(self, rows: Sequence[ResultRow]) -> Subject:
+        """By what a decision can be about the cell: itself, its questions, and the results told of it."""
         cell, trial = self.cell, self.book.protocol.trial
         hashes = {m.id: m.sha256 for m in self.snapshot.messages}
-        rows = [r.row for r in told]
         asked = () if self._selection is None else self._selection.open_items
-        of_the_cell = [item_id(trial, reason, cell.study_id, cell.visit, cell.endpoint) for reason in _OF_A_CELL]
+        of_the_cell = [item_id(trial, reason, cell.study_id, cell.visit, cell.endpoint) for reason in OF_A_CELL]
         said = [s.facts["decision"] for r in rows for s in self._steps(r) if "decision" in s.facts]
-        return _Touched(
-            cell=cell,
+        return Subject(
             items={*asked, *of_the_cell, *(r.item for r in rows if r.item is not None)},
-            codes={(r.source, r.code, r.code_system) for r in rows},
-            hashes={hashes[r.inbox_id] for r in rows} | {m.sha256 for m in self.snapshot.messages if not m.raw},
             keys={f"{r.source}/{hashes[r.inbox_id]}/{r.locator}" for r in rows},
+            hashes={hashes[r.inbox_id] for r in rows} | {m.sha256 for m in self.snapshot.messages if not m.raw},
+            causes={cause for r in rows for cause in causes(r)},
+            cell=(cell.study_id, cell.visit, cell.endpoint),
             decisions={int(number) for number in said},
         )
 
@@ -357,32 +350,3 @@ class _Tracer:
         if row is None or row.reason is None:
             return nothing
         return f"{nothing} ({row.reason if self.translate is str else labels.reason(row.reason, self.translate)})"
-
-
-@dataclass(frozen=True, slots=True)
-class _Touched:
-    """By what a decision can touch a cell: the cell itself, its questions, and the results told of it."""
-
-    cell: TableRow
-    items: set[str]
-    codes: set[tuple[str, str, str]]
-    hashes: set[str]
-    keys: set[str]
-    decisions: set[int]
-
-    def by(self, decision: Decision) -> bool:
-        """Whether a decision touches it; what a body names most closely decides."""
-        body = decision.body
-        if decision.id in self.decisions:
-            return True
-        if "decision" in body:  # it undoes another
-            return int(body["decision"]) in self.decisions
-        if "results" in body:
-            return any(key in self.keys for key in body["results"].split("\n"))
-        if "sha256" in body:
-            return body["sha256"] in self.hashes
-        if "item" in body:
-            return body["item"] in self.items
-        if "study_id" in body:
-            return all(body.get(name, getattr(self.cell, name)) == getattr(self.cell, name) for name in _CELL)
-        return (body.get("source"), body.get("code"), body.get("system")) in self.codes

@@ -21,7 +21,7 @@ from adapter.store import Store
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     Reason.UNMAPPED_CODE: ("map", "dismiss"),
     Reason.CODE_CONFLICT: ("say_analyte", "dismiss"),
-    Reason.WRONG_SPECIMEN: ("accept_specimen", "say_specimen", "dismiss"),
+    Reason.WRONG_SPECIMEN: ("dismiss", "accept_specimen", "say_specimen"),  # a wrong value looks right
     Reason.UNREADABLE_VALUE: ("say_value", "dismiss"),
     Reason.MISSING_UNIT: ("accept_unit", "say_unit", "dismiss"),
     Reason.UNKNOWN_UNIT: ("accept_unit", "say_unit", "dismiss"),

@@ -12,6 +12,8 @@ from adapter.rules.codes import LOINC
 from adapter.rules.interpret import Interpreted, Origin
 
 UNSCHEDULED = "unscheduled"
+# What is asked about the value of a cell, not about a result or a message.
+OF_A_CELL = (Reason.CONFLICTING_RESULTS, Reason.WINDOW_MISSED, Reason.CHANGED_AFTER_CHOICE, Reason.SCORE_MISMATCH)
 
 
 def item_id(trial: str, reason: str, *subject: str) -> str:

@@ -93,7 +93,10 @@ def _form(page: Page, entry: Entry, action: str, rows: Sequence[ResultRow], peop
         units = _units(protocol, rows)
         return asks("choice", _("Unit"), [(u, u) for u in units], units[0] if len(units) == 1 else "")
     if action in {"map_status", "say_status"}:
-        known = [(code, labels.because(code, _status(status, page), _)) for code, status in OBX_11.items()]
+        known = [
+            (code, f"{code} {_meant(code, page)}" + _(" ({what})").format(what=_status(status, page)))
+            for code, status in OBX_11.items()
+        ]
         return asks("choice", _("Status"), known)
     if action == "say_value":
         values = ITEMS.get(rows[0].endpoint or "") if rows else None
@@ -130,6 +133,27 @@ def _pick(action: str, rows: Sequence[ResultRow]) -> str:
     if action in {"say_value", "accept_outside"}:
         return "one"
     return "some" if action.startswith("say_") or action == "take_back" else ""
+
+
+def _meant(code: str, page: Page) -> str:
+    """What table 0085 says of a code of OBX-11, in short; several of them are one status to the rules."""
+    _ = page.language.gettext
+    return {
+        "P": _("preliminary result"),
+        "R": _("entered, not verified"),
+        "S": _("partial result"),
+        "I": _("specimen in the laboratory, result pending"),
+        "F": _("final result"),
+        "V": _("verified result"),
+        "C": _("correction that replaces a final result"),
+        "A": _("amendment of a result"),
+        "U": _("status changed to final, result as before"),
+        "D": _("deletes the result"),
+        "W": _("the result was wrong, as of another patient"),
+        "X": _("no result can be obtained"),
+        "N": _("not asked for"),
+        "O": _("order detail, no result"),
+    }[code]
 
 
 def _status(status: Status, page: Page) -> str:

@@ -16,6 +16,7 @@ from adapter.rules.table import TableRow
 from adapter.rules.windows import infusion
 from adapter.store import AuditRecord
 from adapter.web.charts import Chart, Point, chart
+from adapter.web.times import local_time
 from adapter.words import knows, say, say_step
 
 _DRAWN = (Outcome.PLACED, Outcome.UNSCHEDULED, Outcome.BASELINE)
@@ -95,20 +96,26 @@ def _line(known: Known, row: ResultRow, placed: PlacementRow | None, _: labels.S
         value="" if row.value is None else labels.number(row.comparator, row.value, row.unit),
         visit="" if placed is None else placed.visit,
         chosen=placed is not None and placed.chosen,
-        words=_fate(known, row, placed, _),
+        words=fate(row, placed, known.items, known.steps, _),
     )
 
 
-def _fate(known: Known, row: ResultRow, placed: PlacementRow | None, _: labels.Say) -> str:
+def fate(
+    row: ResultRow,
+    placed: PlacementRow | None,
+    items: Mapping[str, ReviewItem],
+    steps: Mapping[Place, tuple[Step, ...]],
+    _: labels.Say,
+) -> str:
     """What became of a result: as a candidate, by the question that holds it, else by the rule that decided."""
     if placed is not None and knows(f"candidate_{placed.why}"):
         return say(f"candidate_{placed.why}", {"visit": placed.visit, "endpoint": placed.endpoint}, _)
-    item = known.items.get(row.item or "")
+    item = items.get(row.item or "")
     asked = None if item is None else item.detail.get("rule")
     if item is not None and asked is not None:
         return say(asked, item.detail, _)
-    steps = known.steps.get((row.inbox_id, row.locator), ())
-    said = [s for s in steps if s.rule == row.rule] or steps[-1:]
+    taken = steps.get((row.inbox_id, row.locator), ())
+    said = [s for s in taken if s.rule == row.rule] or taken[-1:]
     return say_step(said[-1], _) if said else ""
 
 
@@ -162,8 +169,8 @@ class Changed:
     why: str
 
 
-def history(records: Iterable[AuditRecord], shown: Container[str], _: labels.Say) -> Iterator[Changed]:
-    """The changes of the ``shown`` analytes' values in words, in the order they are given."""
+def history(records: Iterable[AuditRecord], shown: Container[str], zone: str, _: labels.Say) -> Iterator[Changed]:
+    """The changes of the ``shown`` analytes' values in words, in the order they are given, in the trial's time zone."""
     for record in records:
         _study_id, visit, endpoint = record.subject.split(" ")
         if endpoint not in shown:
@@ -172,7 +179,7 @@ def history(records: Iterable[AuditRecord], shown: Container[str], _: labels.Say
         facts = {"visit": visit, "endpoint": endpoint}
         why = say(rule, facts, _) if knows(rule) else retold(labels.reason(record.why, _), _)
         old, new = (state(None if text is None else json.loads(text), _) for text in (record.old, record.new))
-        yield Changed(shown_time(record.at), record.who, visit, endpoint, old, new, why)
+        yield Changed(local_time(record.at, zone), labels.who(record.who, _), visit, endpoint, old, new, why)
 
 
 def state(facts: Mapping[str, object] | None, _: labels.Say) -> str:
@@ -182,6 +189,12 @@ def state(facts: Mapping[str, object] | None, _: labels.Say) -> str:
     if facts.get("value") is None:
         reason = facts.get("reason")
         return _("no value") if reason is None else labels.because(_("no value"), labels.reason(str(reason), _), _)
-    said = labels.number(facts.get("comparator"), facts["value"], facts.get("unit"))
-    called = _(", ").join((said, labels.status(str(facts.get("status")), _)))
+    said = [labels.number(facts.get("comparator"), facts["value"], facts.get("unit"))]
+    if facts.get("collected_at"):
+        said[0] += " " + _("of {day}").format(day=str(facts["collected_at"])[: len("2026-01-05")])
+    said.append(labels.status(str(facts.get("status")), _))
+    flags = facts.get("flags")
+    if isinstance(flags, Sequence) and not isinstance(flags, str):
+        said += [labels.flag(str(name), _) for name in flags]
+    called = _(", ").join(said)
     return called if facts.get("locator") is None else f"{called} ({facts['message_id']} {facts['locator']})"

@@ -5,37 +5,52 @@ What is made is what was shown: where that is no longer what would happen, it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from adapter import labels, words
+from adapter.model import ResultRow
 from adapter.reprocess import NotDerivable, Rehearsal
 from adapter.retold import retold
 from adapter.review.desk import DecisionRefused
 from adapter.review.proposal import Place, Proposal
 from adapter.review.rows import marked
 from adapter.web.carried import seen
+from adapter.web.course import fate, shown_time
 from adapter.web.moved import moved
 from adapter.web.page import Page
-from adapter.words import knows, say
 
 _IN_BETWEEN = marked("The rules are being changed at this moment. Try again in a minute.")
 _CHANGED = marked("Something changed since this was shown. Look again.")
 _NO_REASON = marked("Give the reason; it is kept in the trail.")
 _MOST_SENTENCES = 20
+_MOST_FATES = 20
 #: Fields of every form that are no part of the answer.
 _OWN = frozenset({"csrf", "reason", "seen", "confirm"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer on its way: what it is called, what it records, where its form goes and where one comes back to."""
+    """An answer on its way: what it is called, what it records, where its form goes and where one comes back to.
+
+    ``about`` are the results that it is given for.
+    """
 
     title: str
     records: Sequence[str]
     form: str
     back: str
+    about: Collection[Place] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What would become of one result."""
+
+    row: ResultRow
+    words: str
 
 
 def settling(
@@ -70,6 +85,10 @@ def settling(
         recorded=_recorded(page, proposal),
         carried=[(name, value) for name, value in page.form.multi_items() if name not in _OWN],
         moves=moves,
+        fates=_fates(page, found, answer.about),
+        nothing=found.is_nothing and proposal.erases is None and proposal.roster is None,
+        labels=labels,
+        shown_time=shown_time,
         filled=_filled(found),
         counts=found.counts,
         erases=proposal.erases is not None,
@@ -105,9 +124,28 @@ def _decide(
 
 def _recorded(page: Page, proposal: Proposal) -> list[str]:
     """What stands among the decisions afterwards, a sentence for each; of many the first."""
-    rules = [(f"decided_{kind}", body) for kind, body in proposal.decisions]
-    told = [say(rule, body, page.language.gettext) for rule, body in rules if knows(rule)]
-    return list(dict.fromkeys(told))[:_MOST_SENTENCES]
+    return list(dict.fromkeys(decided(page, kind, body) for kind, body in proposal.decisions))[:_MOST_SENTENCES]
+
+
+def decided(page: Page, kind: str, body: Mapping[str, str]) -> str:
+    """What a decision says, as a sentence."""
+    return words.decided(kind, body, page.language.gettext)
+
+
+def _fates(page: Page, found: Rehearsal, about: Collection[Place]) -> list[Fate]:
+    """What each result would be, where they are few: also where no value changes one sees what it was good for."""
+    if len(about) > _MOST_FATES:
+        return []
+    fates = []
+    for derived, _token in found.derived:
+        placed = {(p.inbox_id, p.locator): p for p in derived.placements}
+        items = {item.id: item for item in derived.items}
+        for row in (*derived.results, *derived.ignored_rows):
+            place = (row.inbox_id, row.locator)
+            if place in about:
+                said = fate(row, placed.get(place), items, derived.steps, page.language.gettext)
+                fates.append(Fate(row, said))
+    return fates
 
 
 def _filled(found: Rehearsal) -> int:

@@ -127,7 +127,9 @@ def test_a_question_is_found_understood_settled_and_undone_again(web: WebRun, ca
     for each in case.received:
         web.receive(each)
     browser, entry, before = web.sign_in("coordinator"), entry_of(web, case.reason), derived(web)
-    assert html.escape(entry.detail, quote=True) in browser.get("/review").text.replace("&#39;", "&#x27;")
+    assert html.escape(entry.told(lambda text: text), quote=True) in browser.get("/review").text.replace(
+        "&#39;", "&#x27;"
+    )
     path = f"/review/{entry.id}"
     shown = browser.get(path).text
     assert re.findall(r'data-answer="(\w+)"', shown) == [a for a in actions_of(entry) if a != "sign_off"]
@@ -146,7 +148,11 @@ def test_a_question_is_found_understood_settled_and_undone_again(web: WebRun, ca
         assert WHY in story  # who reads the value reads of the decision
     made = [r for r in web.store.audit_records() if r.what == "decided"]
     assert {(r.who, r.why) for r in made} == {("coordinator", WHY)}
+    settled = browser.get(path).text  # the question says by what it was settled, and leads to taking that back
+    assert {f"/decisions/{d.id}" for d in web.store.decisions()} == set(re.findall(r'"(/decisions/\d+)"', settled))
+    assert case.open or settled.count('action="/decisions/undo"') == len(web.store.decisions())
     undone(browser, done)
+    assert settled.count("(undone)") < browser.get(path).text.count("(undone)")
     assert derived(web) == before
     assert web.store.verify().ok
 
@@ -510,3 +516,59 @@ def test_an_observation_does_not_end_in_the_future(web: WebRun):
         "/roster/S-001/end", ended_by="withdrawn", ended_on="2027-01-05", reason=WHY
     )
     assert ("lies in the future" in answer.text, derived(web) == before) == (True, True)
+
+
+def test_a_decision_about_another_unit_of_the_same_code_is_not_told_as_this_question_s(web: WebRun):
+    web.receive(message("1742-6^^LN 40 KE/ml F 20260202"))
+    web.receive(message("1742-6^^LN 51 apples F 20260330", id="M2", order="B"))
+    asked = {entry.item.unit: entry for entry in desk.queue(web.store)}
+    web.desk_decides(lambda at: at.propose(asked["apples"], "accept_unit", Given("U/L")))
+    browser = web.sign_in("viewer")
+    assert "/decisions/1" in browser.get(f"/review/{asked['apples'].id}").text
+    assert "/decisions/1" not in browser.get(f"/review/{asked['KE/ml'].id}").text
+
+
+def test_a_preview_says_what_becomes_of_the_results_where_no_value_changes(web: WebRun):
+    web.receive("collected-in-a-month.hl7")
+    path = f"/review/{entry_of(web, 'missing_collection_time').id}"
+    preview = web.sign_in("coordinator").submit(path, answer="say_collected_at", day="2026-03-01")
+    assert "What would become of the results" in preview.text
+    assert "unscheduled" in preview.text
+
+
+def test_a_preview_of_what_changes_nothing_says_so(web: WebRun):
+    web.receive("undecodable-bytes.hl7")
+    path = f"/review/{entry_of(web, 'unreadable_message').id}"
+    browser = web.sign_in("coordinator")
+    assert "the decision alone would stand in the trail" in browser.submit(path, answer="retry").text
+    assert "the decision alone would stand in the trail" not in browser.submit(path, answer="dismiss").text
+
+
+def test_a_contradiction_shows_what_the_table_has_now(web: WebRun):
+    web.receive("two-values-of-one-observation.hl7")
+    shown = web.sign_in("viewer").get(f"/review/{entry_of(web, 'conflicting_results').id}").text
+    assert re.search(r"<dt>Value now</dt><dd>in review: contradicting results</dd>", shown)
+
+
+def test_the_story_of_a_value_tells_decisions_and_changes_in_the_order_they_came_in_the_trial_s_zone(web: WebRun):
+    web.receive("two-values-of-one-observation.hl7")
+    browser, entry = web.sign_in("coordinator"), entry_of(web, "conflicting_results")
+    path = f"/review/{entry.id}"
+    done = confirmed(browser, path, browser.submit(path, answer="choose", result=place(web, "44")))
+    undone(browser, done)
+    story = browser.get("/participants/S-001/week-4/ALT").text.partition('id="history"')[2]
+    told = re.findall(r">Decision (\d+)</a>|<td>(44 U/L)[^<]*chosen by a person[^<]*</td><td>(the adapter)", story)
+    assert told == [("1", "", ""), ("", "44 U/L", "the adapter"), ("2", "", "")]
+    assert "When (Asia/Shanghai)" in story
+    assert "2026-09-01 12:01" in story  # the store has 04:01 UTC
+
+
+def test_what_was_sent_without_a_unit_is_told_without_empty_quotation_marks(web: WebRun):
+    web.receive("missing-unit.hl7")
+    path = f"/review/{entry_of(web, 'missing_unit').id}"
+    browser = web.sign_in("coordinator")
+    confirmed(browser, path, browser.submit(path, answer="accept_unit", text="U/L"))
+    for page in (path, "/decisions", "/decisions/1", "/participants/S-001/week-4/ALT"):
+        text = browser.get(page).text
+        assert "“”" not in text
+        assert "without a unit is in U/L" in text

@@ -152,7 +152,7 @@ def test_the_history_of_a_value_says_what_it_was_and_became(web: WebRun):
     told = text_of(browser.get("/participants/S-001").text)
     assert any(r.new is not None and '"captured"' in r.new for r in history)
     assert "Chosen as the value of" in told
-    assert "nothing 44 U/L, provisional (P1 OBX[1])" in told
+    assert "nothing 44 U/L of 2026-02-02, provisional (P1 OBX[1])" in told
 
 
 def test_the_changes_of_one_participant_are_not_those_of_another_whose_id_begins_alike(web: WebRun):

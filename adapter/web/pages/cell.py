@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -58,7 +61,7 @@ def _decide(page: Page, action: str, title: str) -> Response:
     facts = {"endpoint": cell.endpoint, "visit": cell.visit}
     names = {"study_id": cell.study_id, "visit": cell.visit, "endpoint": cell.endpoint}
     records = [say(f"answer_{action}", facts, page.language.gettext)]
-    answer = Answer(title, records, page.path(action, **names), page.path("cell", **names))
+    answer = Answer(title, records, page.path(action, **names), page.path("cell", **names), {place})
 
     def propose() -> Proposal:
         if action == "choose":
@@ -76,6 +79,43 @@ def _traced(page: Page) -> Trace:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a cell's history: a decision of a person (its number), or a change of the value."""
+
+    at: str
+    who: str
+    why: str
+    decision: int | None = None
+    words: str = ""
+    old: str = ""
+    new: str = ""
+
+
+def _events(page: Page, found: Trace) -> list[Event]:
+    """What people decided and how the value changed, in one order: of one instant the decision comes first."""
+    zone, _ = page.config.protocol.timezone, page.language.gettext
+    decided = [
+        (datetime.fromisoformat(d.at), Event(local_time(d.at, zone), d.who, d.why, d.id, each.words))
+        for each in found.decisions
+        for d in [each.decision]
+    ]
+    changed = [
+        (
+            datetime.fromisoformat(each.at),
+            Event(
+                at=local_time(each.at, zone),
+                who=labels.who(each.who, _),
+                why=each.why,
+                old=state(each.old, _),
+                new=state(each.new, _),
+            ),
+        )
+        for each in found.history
+    ]
+    return [event for _at, event in sorted((*decided, *changed), key=lambda pair: pair[0])]
+
+
 def _story(page: Page, found: Trace, shown: list[Excerpt] | None, failed: str | None = None) -> Response:
     visit = next(v for v in page.config.protocol.visits if v.id == found.cell.visit)
     return page.render(
@@ -90,7 +130,7 @@ def _story(page: Page, found: Trace, shown: list[Excerpt] | None, failed: str | 
         base=page.path("cell", study_id=found.cell.study_id, visit=visit.id, endpoint=found.cell.endpoint),
         shown=shown,
         labels=labels,
-        state=state,
+        events=_events(page, found),
         shown_time=shown_time,
         local_time=local_time,
         zone=page.config.protocol.timezone,

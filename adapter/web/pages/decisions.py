@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -12,9 +13,10 @@ from adapter.model import Decision
 from adapter.review.proposal import Proposal, together
 from adapter.rules.decided import undone
 from adapter.web.access import Role
+from adapter.web.moved import visit_label
 from adapter.web.page import Page, serve
-from adapter.web.settling import Answer, settling, texts
-from adapter.words import knows, say
+from adapter.web.settling import Answer, decided, settling, texts
+from adapter.web.times import local_time
 
 _MOST = 100
 _MOST_DIGITS = 10
@@ -35,15 +37,11 @@ def show_decisions(page: Page) -> Response:
         most=_MOST,
         gone=undone(made),
         undone_by=_undone_by(made),
-        words={d.id: words(page, d) for d in newest[start : start + _MOST]},
-        labels=labels,
+        decided=partial(decided, page),
+        visit_label=partial(visit_label, page),
+        local_time=local_time,
+        zone=page.config.protocol.timezone,
     )
-
-
-def words(page: Page, decision: Decision) -> str:
-    """What was decided, as a sentence."""
-    rule = f"decided_{decision.kind}"
-    return say(rule, decision.body, page.language.gettext) if knows(rule) else decision.kind
 
 
 def _undone_by(made: Sequence[Decision]) -> Mapping[int, int]:
@@ -69,12 +67,14 @@ def _one(page: Page, decision_id: int, failed: str | None = None) -> Response:
         status=200 if failed is None else 409,
         failed=failed,
         decision=found,
-        told=words(page, found),
+        told=decided(page, found.kind, found.body),
         facts=_facts(found),
         gone=found.id in undone(made),
         undone_by=_undone_by(made).get(found.id),
-        may_undo=page.may(_needed(found, made)) and found.kind != "refuse_identity",
+        may_undo=may_undo(page, found, made),
         labels=labels,
+        local_time=local_time,
+        zone=page.config.protocol.timezone,
     )
 
 
@@ -93,6 +93,12 @@ def _keys(text: str) -> list[tuple[str, str, str]]:
     """The results' names across rebuilds: source, hash of the message, place in it."""
     keys = [line.split("/", 2) for line in text.split("\n")]
     return [(key[0], key[1], key[2]) for key in keys if len(key) == 3]
+
+
+def may_undo(page: Page, decision: Decision, made: Sequence[Decision]) -> bool:
+    """Whether the caller can take a decision back, as far as it can be: erased bytes are gone, and so is an undoing."""
+    lasting = decision.id in undone(made) or decision.kind == "refuse_identity"
+    return not lasting and page.may(_needed(decision, made))
 
 
 def _needed(decision: Decision, made: Sequence[Decision]) -> Role:
@@ -114,7 +120,7 @@ def undo(page: Page) -> Response:
         return _one(page, found[0].id, page.say("A sign-off is taken back by a data manager."))
     answer = Answer(
         page.say("Take back decision {id}", id=", ".join(str(each.id) for each in found)),
-        [words(page, each) for each in found[:10]],
+        [decided(page, each.kind, each.body) for each in found[:10]],
         page.path("undo"),
         page.path("decision", decision_id=found[0].id),
     )

@@ -11,18 +11,22 @@ from starlette.responses import Response
 
 from adapter import labels
 from adapter.lineage import Excerpt, show_raw
-from adapter.model import Decision, Patient, Received, ResultRow
+from adapter.model import Patient, Reason, Received, ResultRow, ReviewItem
 from adapter.review.desk import DecisionRefused, Entry, cause_of, find, queue, results_of
 from adapter.review.persons import people_in
-from adapter.review.proposal import Given, Proposal
+from adapter.review.proposal import Given, Proposal, key_of
 from adapter.review.question import Question
+from adapter.rules import about
+from adapter.rules.decided import undone
+from adapter.rules.queue import OF_A_CELL
 from adapter.web.access import Role
 from adapter.web.answers import forms, records, title
 from adapter.web.course import shown_time
-from adapter.web.moved import visit_label
+from adapter.web.moved import told, visit_label
 from adapter.web.page import Page, serve
+from adapter.web.pages.decisions import may_undo
 from adapter.web.pages.help import QUESTIONS
-from adapter.web.settling import Answer, places, settling, texts
+from adapter.web.settling import Answer, decided, places, settling, texts
 from adapter.web.times import TimeRefused, local_time, time_of
 
 MOST_RESULTS = 200
@@ -60,6 +64,7 @@ def _item(
     results = results_of(page.store, entry)
     message = _message(page, entry)
     named = [] if message is None else list(message.study_ids)
+    made = page.store.decisions()
     return page.render(
         "item.html",
         status=200 if failed is None else 422,
@@ -74,7 +79,11 @@ def _item(
         people=people,
         shown=shown,
         alike=sum(cause_of(each) == cause_of(entry) for each in queue(page.store)),
-        decisions=_decisions(page, entry),
+        decisions=about.about(made, _subject(page, entry, results, message)),
+        gone=undone(made),
+        decided=partial(decided, page),
+        may_undo=partial(may_undo, page, made=made),
+        cell=_cell(page, entry),
         labels=labels,
         shown_time=shown_time,
         visit_label=partial(visit_label, page),
@@ -93,18 +102,39 @@ def _message(page: Page, entry: Entry) -> Received | None:
         return None
 
 
-def _decisions(page: Page, entry: Entry) -> list[Decision]:
-    """The decisions about this very question: about it, its code or its message."""
+def _subject(page: Page, entry: Entry, rows: Sequence[ResultRow], message: Received | None) -> about.Subject:
+    """By what a decision can be about this question: itself, what it is asked for, its results, message or cell."""
     item = entry.item
-    ids = {member.item.id for member in entry.members}
-    message = _message(page, entry)
-    return [
-        each
-        for each in page.store.decisions()
-        if each.body.get("item") in ids
-        or (item.code is not None and (each.body.get("source"), each.body.get("code")) == (item.source, item.code))
-        or (message is not None and each.body.get("sha256") == message.sha256)
-    ]
+    return about.Subject(
+        items={member.item.id for member in entry.members},
+        keys={key_of(page.store, row) for row in rows},
+        hashes=frozenset() if message is None else {message.sha256},
+        causes={cause for member in entry.members for cause in _causes(member.item, rows)},
+        cell=(item.study_id, item.visit, item.endpoint) if item.reason in OF_A_CELL else None,
+    )
+
+
+def _causes(item: ReviewItem, rows: Sequence[ResultRow]) -> set[about.Cause]:
+    """What a source sends that is asked about."""
+    source = item.source or ""
+    if item.reason == Reason.UNMAPPED_CODE:
+        return {about.code(source, item.code or "", item.detail.get("system", ""))}
+    if item.reason in {Reason.MISSING_UNIT, Reason.UNKNOWN_UNIT}:
+        return {about.unit(row.source, row.code, row.code_system, row.reported_unit) for row in rows}
+    if item.reason == Reason.UNKNOWN_STATUS:
+        return {about.status(row.source, row.status) for row in rows}
+    if item.reason == Reason.WRONG_SPECIMEN:
+        return {about.specimen(source, item.detail.get("specimen", ""))}
+    return set()
+
+
+def _cell(page: Page, entry: Entry) -> str | None:
+    """The value that the table has where a question is about a cell."""
+    item = entry.item
+    if item.reason not in OF_A_CELL or item.study_id is None or item.endpoint is None:
+        return None
+    rows = page.store.selections(item.study_id)
+    return told(page, next((row for row in rows if (row.visit, row.endpoint) == (item.visit, item.endpoint)), None))
 
 
 def answer_item(page: Page) -> Response:
@@ -122,7 +152,8 @@ def answer_item(page: Page) -> Response:
     except TimeRefused as error:
         return _item(page, entry, failed=page.say(str(error)))
     path = page.path("item", item_id=entry.id)
-    answer = Answer(title(action, entry, page), [records(page, entry, action)], path, path)
+    about_these = given.results or {(row.inbox_id, row.locator) for row in held}
+    answer = Answer(title(action, entry, page), [records(page, entry, action)], path, path, about_these)
 
     def propose() -> Proposal:
         return page.desk.propose(entry, action, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from adapter.rules.match import Roster
 from adapter.rules.table import table
 from adapter.rules.windows import infusion, window
 from adapter.web.course import Known, courses, history
+from adapter.web.moved import visit_label
 from adapter.web.overview import standing
 from adapter.web.page import Page, serve
 from adapter.web.pages.board import MARKS
@@ -56,9 +58,11 @@ def show_participant(page: Page) -> Response:
         assessments=snapshot.assessments,
         courses=courses(known, rows, page.say),
         scores=[r for r in rows if r.score is not None],
-        changes=list(history(changes, shown, page.say)),
+        changes=list(history(changes, shown, protocol.timezone, page.say)),
         marks=MARKS,
         labels=labels,
+        visit_label=partial(visit_label, page),
+        zone=protocol.timezone,
     )
 
 
