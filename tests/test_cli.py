@@ -211,6 +211,25 @@ def test_a_withdrawal_and_a_correction_are_in_the_trail_without_an_identity(tria
     assert (statuses["week-12"], statuses["week-24"]) == ("not_expected", "not_expected")
 
 
+def test_an_end_that_has_not_come_is_refused(trial: DaemonRun):
+    future = ("participants", "withdraw", "S-001", "--on", "2190-03-01", "--reason", "consent withdrawn")
+    assert "lies in the future" in words(trial, *future, status=2)
+
+
+def test_a_misspelt_authority_is_warned_of_and_the_participant_enrolled_all_the_same(trial: DaemonRun):
+    def told(*arguments: str) -> str:
+        return words(trial, "participants", *arguments, "--reason", "enrolled", status=0)
+
+    said = told("add", "S-050", "--identifier", "5050", "--authority", "NTCHG")
+    assert "assigning authority 'NTCHG'" in said
+    assert "NTCGH" in said.partition("known are: ")[2]
+    assert "5050" not in said
+    assert told("add", "S-051", "--identifier", "5051", "--authority", "NTCGH") == ""
+    assert "'ELSE'" in told("update", "S-051", "--identifier", "5052", "--authority", "ELSE")
+    assert told("update", "S-051", "--sex", "F") == ""
+    assert {"S-050", "S-051"} <= {each["study_id"] for each in trial.ask("participants", "list")}
+
+
 def test_wrong_configuration_is_status_two_and_names_file_key_and_remedy(trial: DaemonRun):
     config = trial.folder / "config.toml"
     config.write_text(config.read_text().replace('kind = "mllp"', 'kind = "mllp"\nprot = 1'))

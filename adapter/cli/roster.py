@@ -12,6 +12,7 @@ import click
 
 from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
 from adapter.model import Identifier, Participant
+from adapter.review.enrol import unheard_of
 from adapter.review.roster import is_date, read_person, read_roster, wrong_facts
 from adapter.review.rows import file_lines
 from adapter.rules.match import sex_of
@@ -62,8 +63,10 @@ def add(
     with session.store() as store:
         if store.participant(study_id) is not None:
             raise StoreError(f"participant {study_id} is enrolled already; use `lab-adapter participants update`")
+        roster = store.participants()
         _write(session, store, [person], who, why)
     click.echo(f"{study_id} is enrolled")
+    _warn(session, roster, [person])
 
 
 @participants.command("import")
@@ -78,8 +81,18 @@ def import_(session: Session, csv_file: Path, who: str, why: str) -> None:
     """
     people = read_roster(file_lines(csv_file))
     with session.store() as store:
+        roster = store.participants()
         changed = _write(session, store, people, who, why)
     click.echo(f"{len(people)} participants in the file, {changed} of them new or changed")
+    _warn(session, roster, people)
+
+
+def _warn(session: Session, roster: Sequence[Participant], people: Sequence[Participant]) -> None:
+    """Of an authority that is misspelt nothing is ever heard again."""
+    unknown, known = unheard_of(people, roster, session.book.sources.values())
+    for authority in unknown:
+        words = f"no source is configured with the assigning authority {authority!r} and nobody else has a number of it"
+        click.echo(f"lab-adapter: {words}; known are: {', '.join(known)}", err=True)
 
 
 def _write(session: Session, store: Store, people: Sequence[Participant], who: str, why: str) -> int:
@@ -162,6 +175,7 @@ def update(
             known = replace(known, sex=sex_of(sex))
         if identifier and authority:
             known = replace(known, identifiers=(*known.identifiers, Identifier(identifier.strip(), authority.strip())))
+        roster = store.participants()
         with store.write() as tx:
             changed = tx.put_participant(known, who, why, session.now())
             if remove_identifier and authority:
@@ -170,6 +184,8 @@ def update(
                 changed = True
         session.settle(store)
     click.echo(f"{study_id} is updated" if changed else f"{study_id} is that already; nothing changed")
+    if identifier:
+        _warn(session, roster, [known])
 
 
 @participants.command("withdraw")
@@ -190,6 +206,8 @@ def withdraw(session: Session, study_id: str, ended_on: str, ended_by: str, who:
     """Record a withdrawal, death or transplantation. Visits after it are not expected."""
     if not is_date(ended_on):
         raise click.UsageError("--on is no date: write it as 2026-03-01")
+    if date.fromisoformat(ended_on) > session.today:
+        raise click.UsageError("--on lies in the future: record it when it has come")
     with session.store() as store:
         known = replace(_enrolled(store, study_id), ended_on=date.fromisoformat(ended_on), ended_by=ended_by)
         with store.write() as tx:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from adapter.model import Identifier, Participant
+from adapter.model import Identifier, Participant, SourceRules
 from adapter.review.roster import COLUMNS, HELD, read_roster
 from adapter.review.rows import RowProblem, RowsError, marked, read_rows
 from adapter.store import Store, Transaction
@@ -92,6 +92,20 @@ def enrol(tx: Transaction, people: Iterable[Participant], who: str, why: str, at
         entered = replace(person, ended_on=known.ended_on, ended_by=known.ended_by)
         changed += tx.put_participant(entered, who, why, at)
     return changed
+
+
+def unheard_of(
+    people: Iterable[Participant], roster: Iterable[Participant], sources: Iterable[SourceRules]
+) -> tuple[list[str], list[str]]:
+    """The assigning authorities of ``people`` that neither a source's configuration nor anybody else has; those known.
+
+    A misspelt one names nobody, for ever and without an error. Nothing is said where nothing is known to begin with.
+    """
+    mine = {person.study_id: person for person in people}
+    known = {i.authority for person in roster if person.study_id not in mine for i in person.identifiers}
+    known |= {name for source in sources for name in (source.authority, *source.authorities.values()) if name}
+    found = {i.authority for person in mine.values() for i in person.identifiers} - known
+    return (sorted(found), sorted(known)) if known else ([], [])
 
 
 def as_enrolled(store: Store | Transaction, person: Participant) -> Participant:

@@ -93,7 +93,8 @@ LED_TO: dict[str, tuple[str, dict[str, str], str]] = {
     "an undoing": ("/decisions/{decision}", {}, "form.tools button"),
     "another infusion": ("/roster/{person}", {"#day": "2024-12-09"}, "form[action$=infusion] button"),
     "an identity": ("/roster/{person}", {}, "form[action*=identity] button:not([formaction])"),
-    "a change without reason": ("/roster/{person}", {"#ended_on": "2025-09-09"}, "form[action$=end] button"),
+    "an end that is no date": ("/roster/{person}", {"select#ended_by": "died"}, "form[action$=end] button"),
+    "an end": ("/roster/{person}", {"select#ended_by": "died", "#ended_on": "2025-09-09"}, "form[action$=end] button"),
     "what was sent": ("/participants/{person}/week-4/ALT", {}, "form[action$=bytes] button"),
     "no such page": ("/nowhere", {}, ""),
 }

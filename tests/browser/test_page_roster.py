@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from browsing import Opens
 from pagesite import WEEK_4, PageSite, panel
 from playwright.sync_api import expect
 
+both = pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 FILE = "study_id,identifier,authority,infused_at,birth_date,sex\n{}\n"
 
 
@@ -25,6 +27,24 @@ def test_another_day_of_infusion_is_shown_with_all_it_moves_before_it_is_changed
     assert site.value(person) is None
     (record,) = [r for r in site.trail("participant changed") if r["subject"] == person.study_id]
     assert (record["who"], record["why"]) == ("coordinator", "the chart says so")
+
+
+@both
+def test_an_end_of_the_observation_is_seen_first_with_the_values_it_takes(opens: Opens, site: PageSite, script: bool):
+    person, desk = site.enrol(), opens(script=script)
+    site.receives(person.reported(*panel(WEEK_4), id="M1"))
+    page = desk.go(f"/roster/{person.study_id}")
+    page.get_by_label("What ended it").select_option("withdrawn")
+    page.get_by_label("On", exact=True).fill("2025-02-03")
+    page.get_by_role("button", name="Show what that changes … End of the observation").click()
+    expect(page.get_by_role("row", name="Week 4 ALT")).to_contain_text("40")
+    assert site.value(person) == "40"
+    page.get_by_label("Reason").fill("consent withdrawn")
+    page.get_by_role("button", name="Record the end of the observation").click()
+    expect(page.locator("p[role=status]")).to_contain_text("It is changed")
+    assert site.value(person) is None
+    desk.go("/roster")
+    expect(page.get_by_role("row", name=person.study_id)).to_contain_text("withdrawn")
 
 
 def test_a_file_is_looked_at_first_and_its_bad_rows_are_named(opens: Opens, site: PageSite):

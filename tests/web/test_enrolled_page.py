@@ -13,9 +13,16 @@ from webrun import Browser, WebRun
 
 
 def confirm(browser: Browser, shown: Response, reason: str) -> Response:
-    """The confirming form of the infusion's preview, sent."""
-    fields = {name: hidden(shown, name) for name in ("day", "time", "seen")}
-    return browser.submit("/roster/S-001/infusion", reason=reason, **fields)
+    """The confirming form of a correction's preview, sent."""
+    form = re.search(r'<form method="post" action="([^"]+)"[^>]*data-preview>(.*?)</form>', shown.text, re.DOTALL)
+    assert form is not None, shown.text
+    fields = {name: html.unescape(value) for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', form[2])}
+    return browser.submit(form[1], **{**fields, "reason": reason})
+
+
+def corrected(browser: Browser, path: str, reason: str, **fields: str) -> Response:
+    """A correction, looked at and confirmed."""
+    return confirm(browser, browser.submit(f"/roster/S-001/{path}", **fields), reason)
 
 
 def infused_at(web: WebRun) -> str | None:
@@ -125,21 +132,21 @@ def test_a_change_that_opens_a_signed_visit_again_says_so_beforehand(web: WebRun
 
 def test_a_withdrawal_is_recorded_and_taken_back(web: WebRun) -> None:
     coordinator = web.sign_in("coordinator")
-    coordinator.submit("/roster/S-001/end", ended_by="withdrawn", ended_on="2026-02-01", reason="asked to")
+    corrected(coordinator, "end", "asked to", ended_by="withdrawn", ended_on="2026-02-01")
     assert web.table()["S-001", "week-4", "ALT"].status == "not_expected"
     assert "withdrawn on 2026-02-01" in coordinator.get("/roster").text
-    coordinator.submit("/roster/S-001/end", ended_by="", ended_on="2026-02-01", reason="a slip")
+    corrected(coordinator, "end", "a slip", ended_by="", ended_on="2026-02-01")
     assert web.table()["S-001", "week-4", "ALT"].status == "missing"
     assert [what for _, what, _ in web.trail()].count("participant changed") == 2
 
 
 def test_birth_date_and_sex_are_corrected_and_never_shown_in_the_trail(web: WebRun) -> None:
     coordinator = web.sign_in("coordinator")
-    coordinator.submit("/roster/S-001/facts", birth_date="1971-03-14", sex="", reason="the ward's list")
+    corrected(coordinator, "facts", "the ward's list", birth_date="1971-03-14", sex="")
     person = web.store.participant("S-001")
     assert person is not None
     assert (person.birth_date, person.sex) == ("1971-03-14", "F")
-    coordinator.submit("/roster/S-001/facts", no_birth_date="yes", sex="removed", reason="not known")
+    corrected(coordinator, "facts", "not known", no_birth_date="yes", sex="removed")
     person = web.store.participant("S-001")
     assert person is not None
     assert (person.birth_date, person.sex) == (None, None)
@@ -148,11 +155,11 @@ def test_birth_date_and_sex_are_corrected_and_never_shown_in_the_trail(web: WebR
 
 def test_a_number_is_added_and_removed(web: WebRun) -> None:
     coordinator = web.sign_in("coordinator")
-    number = {"identifier": "77", "authority": "OTHER", "reason": "a second card"}
-    coordinator.submit("/roster/S-001/identifier", **number)
+    number = {"identifier": "77", "authority": "OTHER"}
+    corrected(coordinator, "identifier", "a second card", **number)
     assert "NTCGH, OTHER" in coordinator.get("/roster/S-001").text
     assert "nothing changed" in coordinator.submit("/roster/S-001/identifier", **number).text
-    coordinator.submit("/roster/S-001/identifier/remove", **number)
+    corrected(coordinator, "identifier/remove", "another's card", **number)
     assert "OTHER" not in re.sub("<form.*?</form>", "", coordinator.get("/roster/S-001").text, flags=re.DOTALL)
 
 
@@ -161,7 +168,6 @@ def test_a_number_is_added_and_removed(web: WebRun) -> None:
     [
         ("end", {"ended_by": "withdrawn", "ended_on": "soon"}, "no date"),
         ("end", {"ended_by": "bored", "ended_on": "2026-02-01"}, "Choose what ended"),
-        ("end", {"ended_by": "died", "ended_on": "2026-02-01", "reason": ""}, "Give the reason"),
         ("facts", {"birth_date": "70"}, "no date"),
         ("facts", {"sex": "both"}, "neither M nor F"),
         ("identifier", {"identifier": "", "authority": "NTCGH"}, "Give the number"),
@@ -183,6 +189,79 @@ def test_a_correction_that_cannot_be_says_why_and_changes_nothing(
     assert answer.status_code == 422
     assert words in html.unescape(answer.text)
     assert web.store.participant("S-001") == before
+
+
+CORRECTIONS = [
+    ("end", {"ended_by": "withdrawn", "ended_on": "2026-02-02"}),
+    ("end", {"ended_by": "died", "ended_on": "2026-04-01"}),
+    ("facts", {"birth_date": "1971-03-14"}),
+    ("facts", {"sex": "M"}),
+    ("facts", {"no_birth_date": "yes"}),
+    ("identifier", {"identifier": "77", "authority": "NTCGH"}),
+    ("identifier/remove", {"identifier": NUMBER, "authority": "NTCGH"}),
+    ("infusion", {"day": "2025-11-10"}),
+]
+
+
+CHANGE_NOTHING = [CORRECTIONS[1], CORRECTIONS[4], CORRECTIONS[5]]  # after the last result; silent; nobody's number
+
+
+@pytest.mark.parametrize(("path", "fields"), CORRECTIONS, ids=lambda each: each if isinstance(each, str) else "")
+def test_a_correction_shows_exactly_what_it_changes_and_changes_nothing_before(
+    web: WebRun, path: str, fields: dict[str, str]
+) -> None:
+    coordinator = web.sign_in("coordinator")
+    corrected(coordinator, "identifier", "a second card", identifier="99", authority="OTHER")
+    web.receive("complete-panel.hl7")
+    before, head = cells(web), web.store.head()
+    shown = coordinator.submit(f"/roster/S-001/{path}", **fields)
+    assert (web.store.head(), "Nothing is changed yet." in shown.text) == (head, True)
+    rows = re.findall(r'<td>S-001</td>\s*<td class="whole">(.*?)</td>\s*<th scope="row">(.*?)</th>', shown.text)
+    refused = confirm(coordinator, shown, "")
+    assert (refused.status_code, "Give the reason" in refused.text, web.store.head()) == (422, True, head)
+    assert "derived" in confirm(coordinator, shown, "as told").text.replace("aligned again", "derived")
+    after = cells(web)
+    changed = {(f"Week {visit[5:]}", name) for visit, name in before if before[visit, name] != after[visit, name]}
+    assert changed == set(rows)
+    assert bool(changed) == ((path, fields) not in CHANGE_NOTHING)
+
+
+def cells(web: WebRun) -> dict[tuple[str, str], object]:
+    """The values of the participant with where they are from, or why there is none."""
+    return {
+        (s.visit, s.endpoint): (s.status, s.reason) if s.value is None else replace(s, ruleset="", score=None)
+        for s in web.store.selections("S-001")
+    }
+
+
+def test_a_correction_made_meanwhile_is_not_overwritten(web: WebRun) -> None:
+    coordinator = web.sign_in("coordinator")
+    shown = coordinator.submit("/roster/S-001/facts", sex="M")
+    corrected(coordinator, "end", "asked to", ended_by="withdrawn", ended_on="2026-02-01")
+    again = confirm(coordinator, shown, "as told")
+    assert (again.status_code, "Something changed since this was shown." in again.text) == (422, True)
+    person = web.store.participant("S-001")
+    assert person is not None
+    assert person.sex == "F"
+
+
+def test_a_misspelt_authority_is_told_of_and_no_other(web: WebRun) -> None:
+    coordinator, words = web.sign_in("coordinator"), "No source is configured with the assigning authority"
+    said = coordinator.submit("/enrol", study_id="S-002", identifier="77", authority="NTCHG").text
+    assert f"{words} NTCHG" in said
+    assert "Known are: NTCGH." in said
+    assert words not in coordinator.submit("/enrol", study_id="S-003", identifier="78", authority="NTCGH").text
+    assert f"{words} ELSE" in coordinator.submit("/roster/S-001/identifier", identifier="79", authority="ELSE").text
+
+
+def test_what_was_typed_into_a_refused_form_stays_in_it(web: WebRun) -> None:
+    coordinator = web.sign_in("coordinator")
+    refused = coordinator.submit("/roster/S-001/end", ended_by="died", ended_on="1 March 2026").text
+    assert 'value="1 March 2026"' in refused
+    assert '<option value="died" selected>' in refused
+    refused = coordinator.submit("/enrol", study_id="S 2", identifier="77", authority="NTCGH", sex="M").text
+    assert 'name="identifier" required value="77"' in refused
+    assert '<option value="M" selected>' in refused
 
 
 def test_a_number_of_another_participant_is_refused(web: WebRun) -> None:

@@ -1,12 +1,12 @@
 """One participant of the roster: what is known, correcting it, the infusion, the end of the observation, the identity.
 
-What a change of the infusion date would move is shown before it is made, and made only as it was shown.
+What a correction would change is shown before it is made, and made only as it was shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -15,31 +15,20 @@ from starlette.responses import Response
 
 from adapter import labels
 from adapter.model import Identifier, Participant
-from adapter.reprocess import Rehearsal, rehearse
 from adapter.review.roster import is_date, wrong_facts
 from adapter.rules.match import sex_of
 from adapter.rules.windows import infusion, window
-from adapter.store import IdentifierTaken
 from adapter.web.access import Role
-from adapter.web.carried import seen
-from adapter.web.moved import moved, visit_label
+from adapter.web.correcting import Correction, WindowMoves, correcting
+from adapter.web.moved import visit_label
 from adapter.web.page import Page, serve
-from adapter.web.pages.roster import FORM_IS_OTHER, infused_text
+from adapter.web.pages.roster import FORM_IS_OTHER, infused_text, unknown
 from adapter.web.signed import signed_visits
 from adapter.web.times import TimeRefused, time_of
 
 ENDINGS = ("withdrawn", "died", "transplanted")
 _ALWAYS = frozenset({"csrf", "reason"})
 _REMOVED = "removed"
-
-
-@dataclass(frozen=True, slots=True)
-class WindowMoves:
-    """One visit's target and window before and after; "" where there is no infusion date."""
-
-    label: str
-    was: str
-    becomes: str
 
 
 def known(page: Page) -> Participant:
@@ -83,65 +72,45 @@ def _one(
 
 
 def infuse(page: Page) -> Response:
-    """Enter or correct the time of infusion: first what that moves, then, confirmed, the change."""
+    """Enter or correct the time of infusion."""
     if _is_other(page, "day", "time", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
-    person = known(page)
+    person, zone = known(page), page.config.protocol.timezone
     try:
-        entered = time_of(page.text("day"), page.text("time"), page.config.protocol.timezone) or None
+        entered = time_of(page.text("day"), page.text("time"), zone) or None
     except TimeRefused as refused:
         return _one(page, failed=page.say(str(refused)))
     if _same(person.infused_at, entered):
         return _one(page, done=page.say("That is the time of infusion already; nothing changed."))
-    rehearsal = rehearse(
-        page.store,
-        page.house.book(),
-        page.now,
-        infused={person.study_id: entered},
-        scopes=[person.study_id],
-    )
-    moves = moved(page, rehearsal.changes)
-    shown = seen(person.infused_at, entered, [str(move) for move in moves])
-    failed = None
-    if page.text("seen") == shown:
-        if page.text("reason"):
-            return _infused(page, person, entered)
-        failed = page.say("Give the reason; it is kept in the trail.")
-    elif page.text("seen"):
-        failed = page.say("Something changed since this was shown. Look again.")
-    return page.render(
-        "infusion.html",
-        status=422 if failed else 200,
-        failed=failed,
-        person=person,
-        was=infused_text(person.infused_at, page.config.protocol.timezone),
-        becomes=infused_text(entered, page.config.protocol.timezone),
+    was, becomes = (infused_text(at, zone) or page.say("not entered") for at in (person.infused_at, entered))
+    said = page.say("{was} becomes {now}", was=was, now=becomes)
+    return _correct(
+        page,
+        replace(person, infused_at=entered),
+        "infuse",
+        page.say("Change the time of infusion"),
+        [f"{said} ({zone})"],
+        done=page.say("The time of infusion is changed, and everything is aligned again."),
         windows=_windows(page, person.infused_at, entered),
-        moves=moves,
-        counts=rehearsal.counts,
-        reopened=_reopened(page, person.study_id, rehearsal),
-        seen=shown,
     )
 
 
-def _reopened(page: Page, study_id: str, rehearsal: Rehearsal) -> list[str]:
-    """The visits that are signed off and would be open again."""
-    protocol, decisions = page.config.protocol, page.store.decisions()
-    would_be = [row for derived, _ in rehearsal.derived for row in derived.selections]
-    before = signed_visits(protocol, decisions, page.store.selections(study_id), study_id)
-    after = signed_visits(protocol, decisions, would_be, study_id)
-    pairs = zip(before, after, strict=True)
-    return [page.say(then.label) for now, then in pairs if now.state == "signed" != then.state]
-
-
-def _infused(page: Page, person: Participant, entered: str | None) -> Response:
-    with page.store.write() as tx:
-        now = tx.participant(person.study_id)
-        if now is None or now.infused_at != person.infused_at:
-            return _one(page, failed=page.say("Somebody else changed it meanwhile. Look again."))
-        tx.put_participant(replace(now, infused_at=entered), page.who.name, page.text("reason"), page.now)
-    page.settle()
-    return _one(page, done=page.say("The time of infusion is changed, and everything is aligned again."))
+def _correct(
+    page: Page,
+    after: Participant,
+    route: str,
+    title: str,
+    records: Sequence[str],
+    *,
+    done: str = "",
+    gone: Identifier | None = None,
+    windows: Sequence[WindowMoves] = (),
+) -> Response:
+    done = done or page.say("It is changed, and what follows from it is derived.")
+    made = Correction(route, title, records, done, known(page), after, gone, windows)
+    if made.is_nothing:
+        return _one(page, done=page.say("That is known already; nothing changed."))
+    return correcting(page, made, lambda failed, said: _one(page, failed=failed, done=said))
 
 
 def _same(before: str | None, after: str | None) -> bool:
@@ -177,7 +146,7 @@ def _window(page: Page, visit_id: str, infused_at: str | None) -> str:
 
 def end(page: Page) -> Response:
     """Record a withdrawal, death or transplantation, correct it, or take it back."""
-    if _is_other(page, "ended_by", "ended_on"):
+    if _is_other(page, "ended_by", "ended_on", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
     because, on = page.text("ended_by"), page.text("ended_on")
     if because not in (*ENDINGS, ""):
@@ -187,38 +156,47 @@ def end(page: Page) -> Response:
     ended_on = date.fromisoformat(on) if because else None
     if ended_on is not None and ended_on > page.today:
         return _one(page, failed=page.say("The day it ended lies in the future. Enter it when it has come."))
-    return _change(page, lambda now: replace(now, ended_on=ended_on, ended_by=because or None))
+    after = replace(known(page), ended_on=ended_on, ended_by=because or None)
+    how = labels.reason(because, page.language.gettext)
+    said = page.say("{how} on {day}", how=how, day=on) if because else page.say("The observation goes on.")
+    return _correct(page, after, "end_observation", page.say("Record the end of the observation"), [said])
 
 
 def correct(page: Page) -> Response:
     """Correct what is checked against each message: birth date and sex; what is left empty stays."""
-    if _is_other(page, "birth_date", "no_birth_date", "sex"):
+    if _is_other(page, "birth_date", "no_birth_date", "sex", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
-    birth_date, sex = page.text("birth_date"), page.text("sex")
+    birth_date, sex, after = page.text("birth_date"), page.text("sex"), known(page)
     if list(wrong_facts("", birth_date, "" if sex == _REMOVED else sex)):
         return _one(page, failed=page.say("The birth date is no date, or the sex neither M nor F: write 1970-01-31."))
-
-    def corrected(now: Participant) -> Participant:
-        if birth_date or page.text("no_birth_date"):
-            now = replace(now, birth_date=birth_date or None)
-        return replace(now, sex=sex_of(sex)) if sex else now
-
-    return _change(page, corrected)
+    said = []
+    if birth_date or page.text("no_birth_date"):
+        after = replace(after, birth_date=birth_date or None)
+        said.append(page.say("The birth date becomes the one you wrote.") if birth_date else page.say("No birth date."))
+    if sex:
+        after = replace(after, sex=sex_of(sex))
+        said.append(page.say("No sex.") if sex == _REMOVED else page.say("The sex becomes the one you chose."))
+    return _correct(page, after, "correct_facts", page.say("Correct birth date and sex"), said)
 
 
 def add_identifier(page: Page) -> Response:
     """A further number of the patient."""
-    if _is_other(page, "identifier", "authority"):
+    if _is_other(page, "identifier", "authority", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
-    number = Identifier(page.text("identifier"), page.text("authority"))
+    person, number = known(page), Identifier(page.text("identifier"), page.text("authority"))
     if not number.value or not number.authority:
         return _one(page, failed=page.say("Give the number and its assigning authority."))
-    return _change(page, lambda now: replace(now, identifiers=(*now.identifiers, number)))
+    after = replace(person, identifiers=tuple(dict.fromkeys((*person.identifiers, number))))
+    said = [
+        page.say("A number of {authority} is added.", authority=number.authority),
+        *unknown(page, [replace(person, identifiers=(number,))]),
+    ]
+    return _correct(page, after, "add_identifier", page.say("Add the number"), said)
 
 
 def remove_identifier(page: Page) -> Response:
     """A number that is not the patient's after all."""
-    if _is_other(page, "identifier", "authority"):
+    if _is_other(page, "identifier", "authority", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
     number = Identifier(page.text("identifier"), page.text("authority"))
     person = known(page)
@@ -226,28 +204,9 @@ def remove_identifier(page: Page) -> Response:
         return _one(page, failed=page.say("The participant has no such number of this authority."))
     if len(person.identifiers) == 1:
         return _one(page, failed=page.say("It is the only number: without one no result finds the participant."))
-    return _change(page, lambda now: now, gone=number)
-
-
-def _change(page: Page, change: Callable[[Participant], Participant], *, gone: Identifier | None = None) -> Response:
-    """Write what is another and derive what follows; never without a reason."""
-    why = page.text("reason")
-    if not why:
-        return _one(page, failed=page.say("Give the reason; it is kept in the trail."))
-    try:
-        with page.store.write() as tx:
-            now = tx.participant(known(page).study_id)
-            assert now is not None  # nobody is ever taken off the roster
-            changed = tx.put_participant(change(now), page.who.name, why, page.now)
-            if gone in now.identifiers and gone is not None:
-                tx.remove_identifier(now.study_id, gone, page.who.name, why, page.now)
-                changed = True
-    except IdentifierTaken:
-        return _one(page, failed=page.say("This number is another participant's already. Is it the same person?"))
-    if not changed:
-        return _one(page, done=page.say("That is known already; nothing changed."))
-    page.settle()
-    return _one(page, done=page.say("It is changed, and what follows from it is derived."))
+    after = replace(person, identifiers=tuple(each for each in person.identifiers if each != number))
+    said = page.say("A number of {authority} is taken away.", authority=number.authority)
+    return _correct(page, after, "remove_identifier", page.say("Remove the number"), [said], gone=number)
 
 
 def reveal(page: Page) -> Response:

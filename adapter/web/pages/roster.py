@@ -13,7 +13,7 @@ from starlette.responses import Response
 from adapter import labels
 from adapter.model import Participant
 from adapter.reprocess import rehearse
-from adapter.review.enrol import Plan, as_enrolled, enrol, plan, read_file
+from adapter.review.enrol import Plan, as_enrolled, enrol, plan, read_file, unheard_of
 from adapter.review.roster import COLUMNS, is_date, read_person
 from adapter.review.rows import RowsError, marked
 from adapter.store import UNASSIGNED, IdentifierTaken
@@ -47,7 +47,7 @@ def show(page: Page) -> Response:
     return _list(page)
 
 
-def _list(page: Page, *, done: str | None = None) -> Response:
+def _list(page: Page, *, done: str | None = None, warnings: Sequence[str] = ()) -> Response:
     wanted = page.request.query_params.get("find", "").strip()
     asked = page.request.query_params.get("page", "")
     people = [p for p in page.store.participants() if wanted.casefold() in p.study_id.casefold()]
@@ -62,6 +62,7 @@ def _list(page: Page, *, done: str | None = None) -> Response:
         at=at,
         last=last,
         done=done,
+        warnings=warnings,
     )
 
 
@@ -127,7 +128,18 @@ def do_enrol(page: Page) -> Response:
     except IdentifierTaken:
         return _enrol(page, page.say("This number is another participant's already. Is it the same person?"))
     page.settle()
-    return _list(page, done=page.say("{study_id} is enrolled, from the next message on.", study_id=study_id))
+    said = page.say("{study_id} is enrolled, from the next message on.", study_id=study_id)
+    return _list(page, done=said, warnings=unknown(page, [person]))
+
+
+def unknown(page: Page, people: Sequence[Participant]) -> list[str]:
+    """A warning for each assigning authority that nothing else here knows: misspelt, it never finds a result."""
+    names, known = unheard_of(people, page.store.participants(), page.house.book().sources.values())
+    text = marked(
+        "No source is configured with the assigning authority {authority}, and nobody else has a number of it. Is it "
+        "written right? Known are: {known}."
+    )
+    return [page.say(text, authority=name, known=", ".join(known)) for name in names]
 
 
 def _enrol(page: Page, *failed: str) -> Response:
@@ -159,14 +171,16 @@ def import_(page: Page) -> Response:
     shown = seen([str(row) for row in planned.rows], [str(move) for move in moves])
     if page.text("seen") != shown:
         changed = page.say("Something changed since this was shown. Look again.") if page.text("seen") else None
-        return _preview(page, file, planned, moves, shown, changed)
+        return _preview(page, file, people, planned, moves, shown, changed)
     why = page.text("reason")
     if not why:
-        return _preview(page, file, planned, moves, shown, page.say("Give the reason; it is kept in the trail."))
+        return _preview(
+            page, file, people, planned, moves, shown, page.say("Give the reason; it is kept in the trail.")
+        )
     with page.store.write() as tx:
         if plan(tx, people) != planned:
             tell = page.say("Something changed since this was shown. Look again.")
-            return _preview(page, file, planned, moves, "", tell)
+            return _preview(page, file, people, planned, moves, "", tell)
         count = enrol(tx, people, page.who.name, why, page.now)
     page.settle()
     return _list(page, done=page.say("{count} participants of the file were enrolled or changed.", count=count))
@@ -183,7 +197,13 @@ def _moves(page: Page, planned: Plan, people: Iterable[Participant]) -> list[Mov
 
 
 def _preview(
-    page: Page, file: Carried, planned: Plan, moves: Sequence[Moved], shown: str, failed: str | None
+    page: Page,
+    file: Carried,
+    people: Sequence[Participant],
+    planned: Plan,
+    moves: Sequence[Moved],
+    shown: str,
+    failed: str | None,
 ) -> Response:
     return page.render(
         "roster_import.html",
@@ -191,6 +211,7 @@ def _preview(
         failed=failed,
         plan=planned,
         new=sum(row.is_new for row in planned.rows),
+        warnings=unknown(page, people),
         moves=moves,
         packed=file.packed,
         seen=shown,
