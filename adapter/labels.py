@@ -6,6 +6,7 @@ Each function takes the language's ``gettext``; a name without a word here is sh
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Container
 
 Say = Callable[[str], str]
@@ -292,6 +293,16 @@ def sent(text: str, _: Say, known: Container[str] = ()) -> str:
     if text.casefold().strip() in known or all(_NUMERIC.fullmatch(w) or w.casefold() in known for w in text.split()):
         return text
     return _("a text of {n} characters").format(n=len(text))
+
+
+def is_seen(char: str) -> bool:
+    """Whether a character can be seen, or is a space: none that steers a terminal or turns the reading direction."""
+    return char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+def printable(text: str) -> str:
+    """A text as a terminal is given it: what cannot be seen is written out, so that nothing that was sent steers it."""
+    return text if text.isprintable() else "".join(c if is_seen(c) else repr(c)[1:-1] for c in text)
 
 
 def number(comparator: object, value: object, unit: object = "") -> str:

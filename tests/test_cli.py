@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from daemonrun import DaemonRun
+from invented import message
 
 from adapter.rules import codes, derive, interpret, status, windows
 from adapter.words import knows
@@ -262,3 +263,31 @@ def test_every_rule_has_its_sentence():
         named |= set(re.findall(r'Step\(\s*"([a-z_]+)"', text)) | set(re.findall(r'_unknown\(\s*"([a-z_]+)"', text))
     assert len(named) > 20
     assert [rule for rule in named if not knows(rule)] == []
+
+
+def test_nothing_that_was_sent_steers_a_terminal_or_forges_a_line(trial: DaemonRun, tmp_path: Path):
+    said = "\x1b[2J\u009b1m\u202e\u2028\\X0A\\forged_line"
+    hostile = tmp_path / "hostile.hl7"
+    hostile.write_bytes(message("G%s^N%s^L 4%s 1 F 20260202").replace(b"%s", said.encode()))
+    commands = [("explain", str(hostile)), ("replay", str(hostile)), ("review", "list"), ("review", "list", "--each")]
+    commands += [("audit", "show"), ("values", "--all"), ("trace", "S-001", "week-4", "ALT")]
+    for command in commands:
+        for form in ((), ("--json",)):
+            text = trial.run(*command, *form)
+            unseen = {c for c in text.replace("\n", "") if not c.isprintable()}
+            assert unseen == set(), command
+            assert not re.search("^ *forged", text, re.MULTILINE), command
+    (item,) = trial.ask("review", "list")
+    assert "\x1b[2J" in item["code"]  # a script is given what was sent
+    shown = trial.run("review", "show", item["id"])
+    assert r"\x1b[2J\x9b1m\u202e" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("odd", ["one\ntwo", "\x1b[2J", "\u202egnorw"], ids=["a line end", "an escape", "a turn"])
+def test_a_reason_that_could_deceive_who_reads_the_trail_is_refused(trial: DaemonRun, odd: str):
+    change = ("participants", "update", "S-001", "--sex", "M")
+    assert "cannot be seen" in words(trial, *change, "--reason", odd, status=2)
+    assert "cannot be seen" in words(trial, *change, "--reason", "typed wrong", "--by", f"x{odd}", status=2)
+    assert "cannot be seen" in words(trial, "review", "undo", "1", "--reason", odd, status=2)
+    trial.run(*change, "--reason", "按病历更正　（见附页）")

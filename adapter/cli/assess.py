@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
+from adapter.cli.common import Session, by_option, echo, json_option, pass_session, print_json, print_table, reason
 from adapter.review.assessments import Plan, enter, plan, read_entry, read_file
 from adapter.review.rows import file_lines
 from adapter.rules.assess import ITEMS
 from adapter.store import StoreError
 
-why_option = click.option(
-    "--reason", "why", default="", help="Why; required where it changes what stands. It is kept in the trail."
-)
+why_option = reason("Why; required where it changes what stands. It is kept in the trail.", default="")
 
 
 @click.group()
@@ -61,7 +59,7 @@ def add(
     became = "is that already; nothing changed"
     if done.new or done.corrections:
         became = "is entered" if done.new else "is corrected" if any(items.values()) else "is taken back"
-    click.echo(f"{entry.assessment.study_id} on {entry.assessment.assessed_on} {became}")
+    echo(f"{entry.assessment.study_id} on {entry.assessment.assessed_on} {became}")
 
 
 @assess.command("import")
@@ -81,12 +79,12 @@ def import_(session: Session, csv_file: Path, dry_run: bool, who: str, why: str)
         if dry_run:
             planned = plan(store, entries)
             for each in planned.corrections:
-                click.echo(f"line {each.line}: {each.told()[0]}")
-            click.echo(f"nothing is entered; it would be: {_counted(len(entries), planned)}")
+                echo(f"line {each.line}: {each.told()[0]}")
+            echo(f"nothing is entered; it would be: {_counted(len(entries), planned)}")
             return
         done = enter(store, entries, who=who, why=why, at=session.now())
         session.settle(store)
-    click.echo(_counted(len(entries), done))
+    echo(_counted(len(entries), done))
 
 
 def _counted(entries: int, done: Plan) -> str:

@@ -20,6 +20,7 @@ import simplejson
 
 from adapter.config import Config, load_config
 from adapter.daemon import rulebook, utc_now
+from adapter.labels import is_seen, printable
 from adapter.pipeline import Rulebook, Settler
 from adapter.pulse import read_pulse
 from adapter.store import Store
@@ -87,7 +88,7 @@ class Session:
         settler.settle(self.book)
         if settler.stuck:
             named = ", ".join(sorted(settler.stuck))
-            click.echo(f"lab-adapter: NOT UP TO DATE, the rules failed on them; please report: {named}", err=True)
+            echo(f"lab-adapter: NOT UP TO DATE, the rules failed on them; please report: {named}", err=True)
 
     def daemon_differs(self, store: Store) -> bool:
         """Whether a daemon runs by other rules than the files hold."""
@@ -100,7 +101,7 @@ class Session:
     def _note(self, note: str) -> None:
         """Said once, however often the command asks."""
         if not self._noted:
-            click.echo(f"lab-adapter: {note}", err=True)
+            echo(f"lab-adapter: {note}", err=True)
             self._noted = True
 
 
@@ -116,31 +117,52 @@ pass_session = click.make_pass_decorator(Session)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, no more.")
 
 
+def _seen(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """What a record of the trail says is what whoever reads it sees."""
+    if not all(map(is_seen, text)):
+        raise click.BadParameter(
+            "it holds characters that cannot be seen (line ends, control characters); leave them out"
+        )
+    return text
+
+
 def _somebody(context: click.Context, parameter: click.Parameter, name: str) -> str:
     """A record of the trail names somebody."""
     if not name.strip():
         raise click.BadParameter("it is empty; write a name, or leave it out")
-    return name.strip()
+    return _seen(context, parameter, name.strip())
+
+
+def reason(text: str = "Why; it is kept in the trail.", **more: Any) -> Callable[[Any], Any]:
+    """The option that says why."""
+    return click.option("--reason", "why", callback=_seen, help=text, **more)
 
 
 by_option = click.option(
     "--by", "who", default=account, callback=_somebody, help="Who does it; default: the account that runs it."
 )
-reason_option = click.option("--reason", "why", required=True, help="Why; it is kept in the trail.")
+reason_option = reason(required=True)
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """A line on standard output, or lines on standard error. What a laboratory or a person sent steers no terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))) if err else printable(text), err=err)
 
 
 def print_json(document: object) -> None:
     """One JSON document; a Decimal is the number it is, none of its decimals lost."""
-    click.echo(simplejson.dumps(document, use_decimal=True, ensure_ascii=False, indent=2, namedtuple_as_object=False))
+    text = simplejson.dumps(document, use_decimal=True, ensure_ascii=False, indent=2, namedtuple_as_object=False)
+    # simplejson escapes the C0 controls alone; what else cannot be seen is inside a string as well, or is a line's end.
+    click.echo("".join(c if c == "\n" or is_seen(c) else simplejson.dumps(c)[1:-1] for c in text))
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns for a terminal; a Chinese character is two columns wide."""
-    cells = [list(heads), *[["" if c is None else str(c) for c in row] for row in rows]]
+    cells = [list(heads), *[["" if c is None else printable(str(c)) for c in row] for row in rows]]
     widths = [max(_width(row[n]) for row in cells) for n in range(len(heads))]
     for row in cells:
         padded = [text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
+        echo("  ".join(padded).rstrip())
 
 
 def _width(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import DATA_IS_WRONG, Session, echo, json_option, pass_session, print_json, print_table
 from adapter.concordance import Document, Occasion, Ours, SheetError, document, page, read_sheet
 from adapter.concordance import compare as compare_sheet
 from adapter.concordance.document import origin_said
@@ -60,11 +60,11 @@ def compare(session: Session, file: Path, as_json: bool, html_file: Path | None,
     try:
         sheet = read_sheet(file.read_bytes(), protocol, [person.study_id for person in people])
     except SheetError as error:
-        click.echo(f"lab-adapter: {file}: {error}", err=True)
+        echo(f"lab-adapter: {file}: {error}", err=True)
         raise SystemExit(DATA_IS_WRONG) from error
     found = compare_sheet(ours, sheet, sample=sample)
     if not sheet.entries and not sheet.bad_rows:
-        click.echo(f"lab-adapter: {file}: there is no row below its header; nothing was compared", err=True)
+        echo(f"lab-adapter: {file}: there is no row below its header; nothing was compared", err=True)
         raise SystemExit(DATA_IS_WRONG)
     told = document(found, Occasion(file.name, session.today, "" if in_force is None else in_force.id))
     if html_file is not None:
@@ -74,7 +74,7 @@ def compare(session: Session, file: Path, as_json: bool, html_file: Path | None,
     else:
         _print(told)
     if html_file is not None:
-        click.echo(f"wrote {html_file}", err=True)
+        echo(f"wrote {html_file}", err=True)
     if not found.clean:
         raise SystemExit(DATA_IS_WRONG)
 
@@ -93,22 +93,22 @@ def _write(path: Path, text: str) -> None:
 
 def _print(told: Document) -> None:
     summary = told["summary"]
-    click.echo(f"{summary['file']} against the table of {summary['trial']} as of {summary['seen_on']}")
-    click.echo(_share(summary))
-    click.echo()
+    echo(f"{summary['file']} against the table of {summary['trial']} as of {summary['seen_on']}")
+    echo(_share(summary))
+    echo()
     kinds = [kind for kind in KINDS if summary[kind]]
     heads = (*_HEADS, *(kind.replace("_", " ") for kind in kinds))
     by_endpoint = [(row["endpoint"], *_counts(row, kinds), *_difference(row)) for row in told["by_endpoint"]]
     print_table(("endpoint", *heads, "mean difference", "limits of agreement"), by_endpoint)
-    click.echo()
+    echo()
     print_table(("participant", *heads), [(row["study_id"], *_counts(row, kinds)) for row in told["by_participant"]])
     for each in told["findings"]:
-        click.echo()
+        echo()
         _print_finding(each)
     if told["bad_rows"]:
-        click.echo()
+        echo()
     for bad in told["bad_rows"]:
-        click.echo(f"line {bad['line']}: {bad['cause']}; {bad['remedy']}")
+        echo(f"line {bad['line']}: {bad['cause']}; {bad['remedy']}")
 
 
 def _share(summary: Document) -> str:
@@ -138,10 +138,10 @@ def _difference(row: Document) -> tuple[str, str]:
 def _print_finding(found: dict[str, Any]) -> None:
     line = "" if found["line"] is None else f" (line {found['line']})"
     kinds = ", ".join(kind.replace("_", " ") for kind in (found["kind"], *found["also"]))
-    click.echo(f"{found['study_id']} {found['visit']} {found['endpoint']}{line}: {kinds}")
-    click.echo(f"    {found['detail']}")
+    echo(f"{found['study_id']} {found['visit']} {found['endpoint']}{line}: {kinds}")
+    echo(f"    {found['detail']}")
     origin = origin_said(found["here"])
     if origin:
-        click.echo(f"    here: {origin}")
+        echo(f"    here: {origin}")
     for fact in (*found["here"]["open_items"], *found["fits"]):
-        click.echo(f"    {fact['detail']}")
+        echo(f"    {fact['detail']}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import simplejson
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json
+from adapter.cli.common import Session, by_option, echo, json_option, pass_session, print_json
 from adapter.store import Store, StoreError
 
 if TYPE_CHECKING:  # an export alone pays for what its writers load
@@ -117,11 +117,11 @@ _MAKERS: Mapping[str, Callable[[State, Terms | None], list[File]]] = {
 
 def _tell(folder: Path, files: list[File], document: Mapping[str, object], *, there: bool) -> None:
     for file in files:
-        click.echo(f"{folder / file.name}: {file.rows} rows")
+        echo(f"{folder / file.name}: {file.rows} rows")
     cells = document["cells"]
     assert isinstance(cells, Mapping)
     waiting = sum(cells.get(status, 0) for status in ("in_review", "provisional", "pending"))
     if waiting:
-        click.echo(f"{waiting} of {sum(cells.values())} values are not settled yet")
+        echo(f"{waiting} of {sum(cells.values())} values are not settled yet")
     if there:
-        click.echo("the files were there already, byte for byte; the manifest tells of this export")
+        echo("the files were there already, byte for byte; the manifest tells of this export")

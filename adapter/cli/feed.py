@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, progress
+from adapter.cli.common import DATA_IS_WRONG, Session, echo, json_option, pass_session, print_json, progress
 from adapter.codecs.ack import read_answers
 from adapter.config import Source
 from adapter.daemon import screen_of
@@ -129,9 +129,9 @@ def _result(report: ResultReport) -> dict[str, Any]:
 
 def _print(report: MessageReport, *, in_words: bool) -> None:
     said = document(report)
-    click.echo(f"{said['file']}: {said['message_id'] or '(no control id)'} {said['type'] or ''} {said['outcome']}")
+    echo(f"{said['file']}: {said['message_id'] or '(no control id)'} {said['type'] or ''} {said['outcome']}")
     if said["outcome"] != "accepted":
-        click.echo(f"  {said['detail']}")
+        echo(f"  {said['detail']}")
     for result in said["results"]:
         value = (
             f"{result['comparator'] or ''}{result['value_text']} {result['unit'] or ''}".strip()
@@ -139,11 +139,11 @@ def _print(report: MessageReport, *, in_words: bool) -> None:
             else ""
         )
         where = " ".join(str(p) for p in (result["endpoint"], result["visit"], value, result["reason"]) if p)
-        click.echo(f"  {result['locator']} {result['code']}: {result['outcome']} {where}".rstrip())
+        echo(f"  {result['locator']} {result['code']}: {result['outcome']} {where}".rstrip())
         for step in result["steps"] if in_words else ():
-            click.echo(f"      {step}")
+            echo(f"      {step}")
     for sentence in report.structure if in_words else ():
-        click.echo(f"  structure: {sentence}")
+        echo(f"  structure: {sentence}")
 
 
 @click.command()
@@ -180,7 +180,7 @@ def send(
                 for payload in payloads_of(path.read_bytes()):
                     answers += [(path, a) for a in read_answers(client.send(payload))]
     except ClientError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         raise SystemExit(DATA_IS_WRONG) from error
     finally:
         documents = [
@@ -191,7 +191,7 @@ def send(
             print_json(documents)
         else:
             for d in documents:
-                click.echo(f"{d['file']}: {d['code']} {d['message_id']} {d['text']}".rstrip())
+                echo(f"{d['file']}: {d['code']} {d['message_id']} {d['text']}".rstrip())
     if any(d["code"] not in ("AA", "CA") for d in documents):
         raise SystemExit(DATA_IS_WRONG)
 

@@ -27,7 +27,7 @@ from adapter.cli import (
     trail,
     user,
 )
-from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session
+from adapter.cli.common import DATA_IS_WRONG, USAGE_IS_WRONG, Session, echo
 from adapter.mappings import ProblemsError
 from adapter.pulse import AnotherDaemon
 from adapter.reprocess import NotDerivable
@@ -111,5 +111,5 @@ def _fail_as_a_defect(error: Exception) -> NoReturn:
 
 
 def _fail(words: str, status: int) -> NoReturn:
-    click.echo(f"lab-adapter: {words}", err=True)
+    echo(f"lab-adapter: {words}", err=True)
     sys.exit(status)

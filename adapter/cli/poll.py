@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import DATA_IS_WRONG, Session, echo, json_option, pass_session, print_json, print_table
 from adapter.config import Source
 from adapter.config_fhir import FhirIntake
 from adapter.store import Store
@@ -91,4 +91,4 @@ def _print(reports: dict[str, PollReport]) -> None:
     )
     for name, report in reports.items():
         for error in report.errors:
-            click.echo(f"{name}: {error}", err=True)
+            echo(f"{name}: {error}", err=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import Session, echo, json_option, pass_session, print_json, print_table
 from adapter.model import Decision, ResultRow
 from adapter.review import desk
 from adapter.review.answers import actions_of, words_of
@@ -64,7 +64,7 @@ def list_(session: Session, as_json: bool, each: bool) -> None:
 def print_entries(entries: list[Entry]) -> None:
     """The queue for a terminal."""
     if not entries:
-        click.echo("nothing is open")
+        echo("nothing is open")
         return
     heads = ("id", "reason", "participant", "source", "code", "name", "value", "n", "what happened")
     rows = [
@@ -117,16 +117,16 @@ def show(session: Session, item_id: str, as_json: bool) -> None:
         print_json(found)
         return
     for name in ("id", "reason", "state", "study_id", "source", "opened_at", "count", "detail", "suggestion"):
-        click.echo(f"{name:<11} {'' if found[name] is None else found[name]}")
+        echo(f"{name:<11} {'' if found[name] is None else found[name]}")
     for code in found["codes"]:
-        click.echo(f"code        {code['code'] or ''} {code['name'] or ''} ({code['id']})")
+        echo(f"code        {code['code'] or ''} {code['name'] or ''} ({code['id']})")
     heads = ("participant", "message", "result", "code", "name", "value", "unit", "status", "collected")
     names = ("study_id", "message_control_id", "result", "code", "name", "reported", "reported_unit", "status")
     print_table(heads, [(*(each[name] for name in names), each["collected_at"]) for each in found["results"]])
     if answers:
-        click.echo(f"answers, by `lab-adapter review resolve {entry.id} ... --reason TEXT`")
+        echo(f"answers, by `lab-adapter review resolve {entry.id} ... --reason TEXT`")
     for answer in answers:
-        click.echo(f"  {answer['options']:<27} {answer['records']}")
+        echo(f"  {answer['options']:<27} {answer['records']}")
 
 
 def place(row: ResultRow) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
+from adapter.cli.common import Session, by_option, echo, json_option, pass_session, print_json, print_table, reason
 from adapter.model import Participant, Protocol, SelectionRow
 from adapter.pulse import AnotherDaemon
 from adapter.reprocess import Rehearsal, carry_out, rehearse
@@ -29,13 +29,7 @@ from adapter.words import say_step
     metavar="STUDY_ID=DATE",
     help="With --dry-run: as if this were the infusion date (empty: none). May be repeated.",
 )
-@click.option(
-    "--reason",
-    "why",
-    default="mappings or rules were changed",
-    show_default=True,
-    help="Why; it is kept in the trail.",
-)
+@reason(default="mappings or rules were changed", show_default=True)
 @by_option
 @json_option
 @pass_session
@@ -139,16 +133,16 @@ def _print(told: Iterable[dict[str, Any]], found: Rehearsal, *, dry_run: bool) -
     print_changes(told, dry_run=dry_run)
     counts = found.counts
     if found.is_nothing:
-        click.echo("nothing changes")
+        echo("nothing changes")
     else:
-        click.echo(
+        echo(
             f"values: {counts.values}, results with another outcome: {counts.results}, "
             f"review items opened: {counts.opened}, closed: {counts.closed}"
         )
     if dry_run:
-        click.echo("nothing was written")
+        echo("nothing was written")
     elif found.adopts:
-        click.echo("the files' mappings and rules are in force")
+        echo("the files' mappings and rules are in force")
 
 
 def _shown(cell: dict[str, Any] | None) -> str:

@@ -10,7 +10,17 @@ from typing import TypeVar
 
 import click
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
+from adapter.cli.common import (
+    Session,
+    by_option,
+    echo,
+    json_option,
+    pass_session,
+    print_json,
+    print_table,
+    reason,
+    reason_option,
+)
 from adapter.model import Identifier, Participant
 from adapter.review.enrol import unheard_of
 from adapter.review.roster import is_date, read_person, read_roster, wrong_facts
@@ -18,7 +28,7 @@ from adapter.review.rows import file_lines
 from adapter.rules.match import sex_of
 from adapter.store import Store, StoreError
 
-why_option = click.option("--reason", "why", default="entered", help="Why; it is kept in the trail.")
+why_option = reason(default="entered")
 Command = TypeVar("Command", bound=Callable[..., None])
 fact_options = [
     click.option("--infused-at", default=None, help="2026-01-05, or 2026-01-05T09:30+08:00."),
@@ -65,7 +75,7 @@ def add(
             raise StoreError(f"participant {study_id} is enrolled already; use `lab-adapter participants update`")
         roster = store.participants()
         _write(session, store, [person], who, why)
-    click.echo(f"{study_id} is enrolled")
+    echo(f"{study_id} is enrolled")
     _warn(session, roster, [person])
 
 
@@ -83,7 +93,7 @@ def import_(session: Session, csv_file: Path, who: str, why: str) -> None:
     with session.store() as store:
         roster = store.participants()
         changed = _write(session, store, people, who, why)
-    click.echo(f"{len(people)} participants in the file, {changed} of them new or changed")
+    echo(f"{len(people)} participants in the file, {changed} of them new or changed")
     _warn(session, roster, people)
 
 
@@ -92,7 +102,7 @@ def _warn(session: Session, roster: Sequence[Participant], people: Sequence[Part
     unknown, known = unheard_of(people, roster, session.book.sources.values())
     for authority in unknown:
         words = f"no source is configured with the assigning authority {authority!r} and nobody else has a number of it"
-        click.echo(f"lab-adapter: {words}; known are: {', '.join(known)}", err=True)
+        echo(f"lab-adapter: {words}; known are: {', '.join(known)}", err=True)
 
 
 def _write(session: Session, store: Store, people: Sequence[Participant], who: str, why: str) -> int:
@@ -145,7 +155,7 @@ def list_(session: Session, as_json: bool) -> None:
 @click.option("--remove-identifier", default=None, help="A number that is not the patient's after all.")
 @click.option("--authority", default=None, help="The assigning authority of that number.")
 @by_option
-@click.option("--reason", "why", required=True, help="Why; it is kept in the trail.")
+@reason_option
 @pass_session
 def update(
     session: Session,
@@ -183,7 +193,7 @@ def update(
                 tx.remove_identifier(study_id, gone, who, why, session.now())
                 changed = True
         session.settle(store)
-    click.echo(f"{study_id} is updated" if changed else f"{study_id} is that already; nothing changed")
+    echo(f"{study_id} is updated" if changed else f"{study_id} is that already; nothing changed")
     if identifier:
         _warn(session, roster, [known])
 
@@ -200,7 +210,7 @@ def update(
     help="What ended the observation.",
 )
 @by_option
-@click.option("--reason", "why", required=True, help="Why; it is kept in the trail.")
+@reason_option
 @pass_session
 def withdraw(session: Session, study_id: str, ended_on: str, ended_by: str, who: str, why: str) -> None:
     """Record a withdrawal, death or transplantation. Visits after it are not expected."""
@@ -213,7 +223,7 @@ def withdraw(session: Session, study_id: str, ended_on: str, ended_by: str, who:
         with store.write() as tx:
             tx.put_participant(known, who, why, session.now())
         session.settle(store)
-    click.echo(f"{study_id}: {ended_by} on {ended_on}")
+    echo(f"{study_id}: {ended_by} on {ended_on}")
 
 
 def _enrolled(store: Store, study_id: str) -> Participant:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from adapter import daemon
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import DATA_IS_WRONG, Session, echo, json_option, pass_session, print_json, print_table
 from adapter.config import load_config, shipped
 from adapter.config_fhir import FhirIntake
 from adapter.config_mllp import MllpIntake
@@ -32,20 +32,20 @@ def init(session: Session, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "config.toml"
     if target.exists():
-        click.echo(f"{target} is there already and stays as it is")
+        echo(f"{target} is there already and stays as it is")
     else:
         shutil.copyfile(shipped("config.example.toml"), target)
-        click.echo(f"wrote {target}")
+        echo(f"wrote {target}")
     mappings = directory / "mappings"
     if not mappings.exists():
         shutil.copytree(shipped("mappings"), mappings)
-        click.echo(f"wrote {mappings}")
+        echo(f"wrote {mappings}")
     config = load_config(target)
     known = config.store_path.exists()
     Store.open(config.store_path, config.protocol.trial, create=True).close()
-    click.echo(f"{config.store_path} {'is there already and stays as it is' if known else 'is a new, empty store'}")
+    echo(f"{config.store_path} {'is there already and stays as it is' if known else 'is a new, empty store'}")
     named = "lab-adapter" if directory == Path() else f"lab-adapter -c {target}"
-    click.echo(f"Next: look through {target}, then `{named} check` and `{named} participants import`.")
+    echo(f"Next: look through {target}, then `{named} check` and `{named} participants import`.")
 
 
 @click.command()
@@ -58,16 +58,14 @@ def check(session: Session, connect: bool) -> None:
     """
     config = session.config
     for warning in config.warnings:
-        click.echo(str(warning), err=True)
+        echo(str(warning), err=True)
     problems = list(_connect(session)) if connect else []
     for problem in problems:
-        click.echo(problem, err=True)
+        echo(problem, err=True)
     if problems:
         raise SystemExit(DATA_IS_WRONG)
     analytes = [a.id for a in config.protocol.analytes.values()]
-    click.echo(
-        f"{config.path}: trial {config.protocol.trial}, {len(config.sources)} source(s), {', '.join(analytes)}: good"
-    )
+    echo(f"{config.path}: trial {config.protocol.trial}, {len(config.sources)} source(s), {', '.join(analytes)}: good")
 
 
 def _connect(session: Session) -> Iterator[str]:
@@ -140,24 +138,24 @@ def status(session: Session, as_json: bool) -> None:
         print_json(document)
         return
     inbox, said = document["inbox"], document["daemon"]
-    click.echo(f"daemon    {_daemon(said)}")
+    echo(f"daemon    {_daemon(said)}")
     rules = document["rules"]
     if said["state"] == "running" and rules["in_force"] not in (None, rules["configured"]):
-        click.echo("          by other mappings than the files hold; SIGHUP lets it take them over")
+        echo("          by other mappings than the files hold; SIGHUP lets it take them over")
     if said.get("store_trouble"):
         trouble = said["store_trouble"]
-        click.echo(f"          NOTHING IS STORED since {trouble['since']}: {trouble['cause']}")
+        echo(f"          NOTHING IS STORED since {trouble['since']}: {trouble['cause']}")
     if said.get("deriving"):
-        click.echo(f"          deriving stands still: {said['deriving']}")
+        echo(f"          deriving stands still: {said['deriving']}")
     if said.get("stuck"):
-        click.echo(f"          NOT UP TO DATE, the rules failed on them; please report: {', '.join(said['stuck'])}")
+        echo(f"          NOT UP TO DATE, the rules failed on them; please report: {', '.join(said['stuck'])}")
     if document["web"] is not None:
-        click.echo(f"page      {document['web']['url']}")
-    click.echo(f"inbox     {inbox['pending']} pending, {inbox['done']} done, {inbox['failed']} failed")
-    click.echo(f"review    {document['review']['open']} open")
+        echo(f"page      {document['web']['url']}")
+    echo(f"inbox     {inbox['pending']} pending, {inbox['done']} done, {inbox['failed']} failed")
+    echo(f"review    {document['review']['open']} open")
     described = document["store"]
     mode = f"journal {described['journal_mode']}, synchronous {described['synchronous']}"
-    click.echo(f"store     SQLite {described['sqlite_version']}, {mode}")
+    echo(f"store     SQLite {described['sqlite_version']}, {mode}")
     rows = [
         (s["name"], s["kind"], s["last_message_at"], ", ".join(f"{n} {k}" for k, n in s["counts"].items()))
         for s in document["sources"]
@@ -170,7 +168,7 @@ def status(session: Session, as_json: bool) -> None:
         print_table(heads, [[s[name] for name in names] for s in polled])
     for s in polled:
         if s["last_error"]:
-            click.echo(f"source {s['name']}: {s['last_error']}")
+            echo(f"source {s['name']}: {s['last_error']}")
 
 
 def _daemon(said: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json
+from adapter.cli.common import Session, by_option, echo, json_option, pass_session, print_json, reason
 from adapter.cli.reprocess import documents, print_changes
 from adapter.review import desk
 from adapter.review.answers import actions_of
@@ -95,15 +95,15 @@ class _Settling:
         counted = f"cells changed: {len(told)}, of these now with a value: {filled}"
         if entry is not None:
             state = "is still open" if still_open else "is settled"
-            click.echo(f"{item_id} {state}; results held: {entry.count}, {counted}")
+            echo(f"{item_id} {state}; results held: {entry.count}, {counted}")
         else:
-            click.echo(counted)
+            echo(counted)
         for decision in made:
             back = f"`lab-adapter review undo {decision.id} --reason TEXT` takes it back"
             final = "the message's bytes are erased"
-            click.echo(f"decision {decision.id}; {final if decision.kind == 'refuse_identity' else back}")
+            echo(f"decision {decision.id}; {final if decision.kind == 'refuse_identity' else back}")
         if self.dry_run:
-            click.echo("nothing was written")
+            echo("nothing was written")
 
 
 def _deciding(command: Callable[..., None]) -> Callable[..., None]:
@@ -118,7 +118,7 @@ def _deciding(command: Callable[..., None]) -> Callable[..., None]:
         json_option,
         click.option("--dry-run", is_flag=True, help="Only show what would change; nothing is written."),
         by_option,
-        click.option("--reason", "why", default="", help="Why; it is kept in the trail. Required but with --dry-run."),
+        reason("Why; it is kept in the trail. Required but with --dry-run.", default=""),
     ):
         decided = option(decided)
     return decided

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.common import Session, json_option, pass_session, print_json, print_table
+from adapter.cli.common import Session, echo, json_option, pass_session, print_json, print_table
 from adapter.rules.table import TableRow, table
 
 _COLUMNS = (
@@ -61,7 +61,7 @@ def values(session: Session, as_json: bool, as_csv: bool, supporting: bool) -> N
 def print_rows(rows: list[TableRow]) -> None:
     """The table for a terminal."""
     if not rows:
-        click.echo("no participant is enrolled; see `lab-adapter participants import`")
+        echo("no participant is enrolled; see `lab-adapter participants import`")
         return
     heads = ("participant", "visit", "endpoint", "status", "value", "unit", "collected", "days", "remarks")
     print_table(

@@ -13,6 +13,7 @@ from adapter.cli.common import (
     DATA_IS_WRONG,
     Session,
     account,
+    echo,
     json_option,
     pass_session,
     print_json,
@@ -118,12 +119,7 @@ def _command(arguments: Sequence[str]) -> str:
 
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(_printable(line))
-
-
-def _printable(text: str) -> str:
-    """What a laboratory sent does not steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        echo(line)
 
 
 def _line(name: str, *parts: str | None) -> str:
@@ -235,7 +231,7 @@ def _input_lines(told: InputTold) -> Iterator[str]:
 def _print_results(head: str, results: Sequence[ResultTold]) -> None:
     if not results:
         return
-    click.echo(head)
+    echo(head)
     heads = ("", "", "message", "result", "source", "reported", "value", "collected", "outcome", "why")
     print_table(
         heads,
@@ -243,14 +239,14 @@ def _print_results(head: str, results: Sequence[ResultTold]) -> None:
             (
                 "*" if each.chosen else "",
                 "" if each.rank is None else each.rank,
-                _printable(each.row.message_control_id),
+                each.row.message_control_id,
                 place(each.row),
                 each.row.source,
-                _printable(f"{each.row.reported} {each.row.reported_unit}".rstrip()),
+                f"{each.row.reported} {each.row.reported_unit}".rstrip(),
                 "" if each.row.value is None else _number(each.row.comparator, each.row.value, each.row.unit),
                 each.row.collected_at,
                 each.row.outcome,
-                _printable(each.words),
+                each.words,
             )
             for each in results
         ],

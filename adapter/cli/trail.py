@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from adapter.cli.common import DATA_IS_WRONG, Session, json_option, pass_session, print_json
+from adapter.cli.common import DATA_IS_WRONG, Session, echo, json_option, pass_session, print_json
 from adapter.review.trail import changes
 
 
@@ -32,9 +32,9 @@ def show(session: Session, limit: int | None, as_json: bool) -> None:
         print_json([asdict(r) for r in records])
         return
     for r in records:
-        click.echo(f"{r.seq:>6}  {r.at}  {r.who}: {r.what}, {r.subject} ({r.why})")
+        echo(f"{r.seq:>6}  {r.at}  {r.who}: {r.what}, {r.subject} ({r.why})")
         for change in changes(r):
-            click.echo(f"        {change}")
+            echo(f"        {change}")
 
 
 @audit.command("verify")
@@ -51,7 +51,7 @@ def verify(session: Session, head: str | None, as_json: bool) -> None:
         print_json(asdict(found))
     else:
         for problem in found.problems:
-            click.echo(problem, err=True)
-        click.echo(f"{found.records} records, head {found.head}: {'whole' if found.ok else 'NOT WHOLE'}")
+            echo(problem, err=True)
+        echo(f"{found.records} records, head {found.head}: {'whole' if found.ok else 'NOT WHOLE'}")
     if not found.ok:
         raise SystemExit(DATA_IS_WRONG)

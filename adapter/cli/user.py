@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapter.cli.common import Session, by_option, json_option, pass_session, print_json, print_table
+from adapter.cli.common import Session, by_option, echo, json_option, pass_session, print_json, print_table, reason
 from adapter.store import Store
 
 if TYPE_CHECKING:
     from adapter.web.access import Role
 
 _ROLES = ("viewer", "coordinator", "data_manager", "administrator")
-why_option = click.option("--reason", "why", default="on the command line", help="Why; it is kept in the trail.")
+why_option = reason(default="on the command line")
 stdin_option = click.option("--password-stdin", "from_stdin", is_flag=True, help="Read it from standard input, a line.")
 generate_option = click.option("--generate", is_flag=True, help="Make one, and print it once.")
 
@@ -47,7 +47,7 @@ def add(session: Session, name: str, role: str, from_stdin: bool, generate: bool
             _refuse(f"there is an account {name} already; see `lab-adapter user list`")
         password = _password(from_stdin=from_stdin, generate=generate)
         _do(accounts.add, store, name, _role(role), password, who, session.now())
-    click.echo(f"{name} may sign in as {role}")
+    echo(f"{name} may sign in as {role}")
     _tell(password, generated=generate, given=who != name)
 
 
@@ -94,7 +94,7 @@ def password(session: Session, name: str, from_stdin: bool, generate: bool, who:
         _known(store, name)
         new = _password(from_stdin=from_stdin, generate=generate)
         _do(accounts.set_password, store, name, new, who, why, session.now())
-    click.echo(f"{name} has a new password")
+    echo(f"{name} has a new password")
     _tell(new, generated=generate, given=who != name)
 
 
@@ -110,7 +110,7 @@ def role(session: Session, name: str, role: str, who: str, why: str) -> None:
 
     with session.store() as store:
         _do(accounts.set_role, store, name, _role(role), who, why, session.now())
-    click.echo(f"{name} is {role} now")
+    echo(f"{name} is {role} now")
 
 
 @user.command("disable")
@@ -124,7 +124,7 @@ def disable(session: Session, name: str, who: str, why: str) -> None:
 
     with session.store() as store:
         _do(accounts.disable, store, name, who, why, session.now())
-    click.echo(f"{name} cannot sign in any more")
+    echo(f"{name} cannot sign in any more")
 
 
 @user.command("enable")
@@ -138,7 +138,7 @@ def enable(session: Session, name: str, who: str, why: str) -> None:
 
     with session.store() as store:
         _do(accounts.enable, store, name, who, why, session.now())
-    click.echo(f"{name} can sign in")
+    echo(f"{name} can sign in")
 
 
 def _do(change: Any, *arguments: Any) -> None:
@@ -184,7 +184,7 @@ def _password(*, from_stdin: bool, generate: bool) -> str:
 
 def _tell(password: str, *, generated: bool, given: bool) -> None:
     if generated:
-        click.echo(f"password: {password}")
-        click.echo("It is shown this once.", err=True)
+        echo(f"password: {password}")
+        echo("It is shown this once.", err=True)
     if given:
-        click.echo("Its owner has to change it at the first sign-in.", err=True)
+        echo("Its owner has to change it at the first sign-in.", err=True)

@@ -19,7 +19,7 @@ from adapter.config import Config
 from adapter.config_web import Web
 from adapter.pipeline import Rulebook
 from adapter.web.language import languages
-from adapter.web.page import MOST_BYTES, House, not_served
+from adapter.web.page import House, not_served
 from adapter.web.pages import ROUTES
 
 _HERE = Path(__file__).parent
@@ -55,7 +55,6 @@ def create_app(
     middleware = [
         Middleware(_Headers),
         Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(web), www_redirect=False),
-        Middleware(_BodyLimit),
     ]
     app = Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: not_served})
     app.state.house = House(config, book, now, wake, templates(), languages())
@@ -101,23 +100,3 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-class _BodyLimit:
-    """A body larger than any form is refused as it comes in, whoever sends it: Starlette bounds parts alone."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MOST_BYTES:
-                raise HTTPException(413, headers={"connection": "close"})
-            return message
-
-        await self._app(scope, receive_bounded, send)

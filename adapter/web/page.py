@@ -27,6 +27,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from adapter import labels
 from adapter.config import Config
@@ -44,8 +45,12 @@ COOKIE = "lab_adapter_session"
 FORM_COOKIE = "lab_adapter_form"  # the token of forms before anybody has signed in
 LANGUAGE_COOKIE = "lab_adapter_language"
 MOST_BYTES = 4 * 1024 * 1024  # of one form: a roster or assessments of thousands of lines
+MOST_BYTES_OF_STRANGERS = 16 * 1024  # a name, a password and where to go then
+MOST_LETTERS = 2_000  # of what a person writes into one field
 _MOST_FIELDS = 5_000
 _PATIENCE_SECONDS = 5.0
+# A password may be anything; a file is a file on its way back; where to go is looked at when one goes there.
+_AS_IT_IS = frozenset({"password", "old", "new", "again", "carried", "next"})
 _WITH_A_GIVEN_PASSWORD = frozenset({"password", "change_password", "sign_out"})
 # What is sent stays in memory: a file of identities is nowhere on a disk, not even in a temporary file.
 MultiPartParser.spool_max_size = MOST_BYTES
@@ -218,7 +223,7 @@ def serve(
     async def endpoint(request: Request) -> Response:
         house: House = request.app.state.house
         try:
-            async with _form(request) as form:
+            async with _form(request, await _may_send(house, request, role)) as form:
                 return await run_in_threadpool(
                     _answer, house, request, form, lambda page: _checked(page, view, name, role)
                 )
@@ -250,6 +255,7 @@ async def not_served(request: Request, error: Exception) -> Response:
 _FAILED = marked("The page failed. Look whether it was done before you do it again, and please report the time.")
 _NO_STORE = marked("The store cannot be used at the moment. Try again in a minute, and look first whether it was done.")
 _ODD = marked("The browser sent something that cannot be understood.")
+_ODD_FIELD = marked("A field holds characters that cannot be seen, or more than {n} letters. Write it again.")
 _WORDS = {
     404: marked("There is no such page."),
     405: marked("This page cannot be used in this way. Go back and use its buttons."),
@@ -257,14 +263,43 @@ _WORDS = {
 }
 
 
-@asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    """The form of a POST; a file that came with it is closed when it was answered."""
+async def _may_send(house: House, request: Request, role: Role | None) -> int:
+    """How many bytes of a form are read: from a stranger what signing in takes, where that is nothing to do none."""
     if request.method != "POST":
+        return 0
+    if await run_in_threadpool(_is_somebody, house, request):
+        return MOST_BYTES
+    return MOST_BYTES_OF_STRANGERS if role is None else 0
+
+
+def _is_somebody(house: House, request: Request) -> bool:
+    """Whether a session stands behind a request. A store that cannot be asked is told of when it is answered."""
+    try:
+        with house.open_store() as store:
+            return caller_of(store, house.web, request.cookies.get(COOKIE), house.now()) is not None
+    except StoreError:
+        return False
+
+
+@asynccontextmanager
+async def _form(request: Request, most: int) -> AsyncIterator[FormData]:
+    """The form of a POST, of ``most`` bytes or none; a file that came with it is closed when it was answered."""
+    if not most:
         yield FormData()
         return
+    taken = 0
+
+    async def receive() -> Message:
+        nonlocal taken
+        message = await request.receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise HTTPException(413, headers={"connection": "close"})
+        return message
+
     try:
-        form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=MOST_BYTES)
+        bounded = Request(request.scope, receive)
+        form = await bounded.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=MOST_BYTES)
         for _, text in form.multi_items():
             if isinstance(text, str):
                 text.encode()
@@ -309,10 +344,20 @@ def _checked(page: Page, view: View, name: str, role: Role | None) -> Response:
         return page.render(
             "refused.html", status=403, why=page.say("This form is no longer valid. Load the page again.")
         )
+    if any(map(_is_odd, page.form.multi_items())):
+        return page.render("refused.html", status=422, why=page.say(_ODD_FIELD, n=MOST_LETTERS))
     try:
         return view(page)
     except DecisionRefused as refused:
         return page.render("refused.html", status=409, why=refused.told(page.language.gettext))
+
+
+def _is_odd(field: tuple[str, Any]) -> bool:
+    """Whether a field could deceive who reads it in the trail."""
+    name, text = field
+    if not isinstance(text, str) or name in _AS_IT_IS:
+        return False
+    return len(text) > MOST_LETTERS or not all(map(labels.is_seen, text))
 
 
 def _stranger(page: Page) -> Response:

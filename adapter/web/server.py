@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from adapter.config_web import Web
+from adapter.web.patience import PatientProtocol
 
 log = logging.getLogger(__name__)
 _FINISH_SECONDS = 10
@@ -23,13 +24,13 @@ _MOST_CONNECTIONS = 128
 class WebServer(threading.Thread):
     """Serves one application until it is told to stop; what is being answered is finished."""
 
-    def __init__(self, app: Starlette, web: Web) -> None:
+    def __init__(self, app: Starlette, web: Web, protocol: type[PatientProtocol] = PatientProtocol) -> None:
         super().__init__(name="web", daemon=True)
         self._web = web
         self._config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -16,8 +16,10 @@ from webrun import CONFIG, PASSWORD, Browser, WebRun
 from adapter.store import Store
 from adapter.web import accounts
 from adapter.web.access import NotSignedIn, hash_token, sign_in
-from adapter.web.page import COOKIE, FORM_COOKIE, LANGUAGE_COOKIE, MOST_BYTES, Page, serve
+from adapter.web.page import COOKIE, FORM_COOKIE, LANGUAGE_COOKIE, MOST_BYTES, MOST_BYTES_OF_STRANGERS, Page, serve
 from adapter.web.pages import ROUTES
+
+FORM = "application/x-www-form-urlencoded"
 
 
 def tries(browser: Browser, name: str, password: str, **more: str) -> int:
@@ -351,25 +353,53 @@ def test_a_page_that_there_is_not_says_so_in_the_caller_s_menu(web: WebRun):
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_a_form_larger_than_any_form_is_refused_before_it_is_read(web: WebRun, stated: bool):
-    body = b"csrf=" + b"x" * (MOST_BYTES + 1)
-    content = body if stated else iter([body[:1000], body[1000:]])
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    answer = web.browser().post("/sign-in", content=content, headers=headers)
-    assert (answer.status_code, "That is too large." in answer.text) == (413, True)
+@pytest.mark.parametrize(("name", "most"), [("", MOST_BYTES_OF_STRANGERS), ("viewer", MOST_BYTES)])
+def test_a_form_larger_than_any_form_of_whoever_sends_it_is_refused(web: WebRun, name: str, most: int, stated: bool):
+    browser, headers = web.sign_in(name) if name else web.browser(), {"content-type": FORM}
+    for size, status in ((most - 10, 403), (most, 413)):
+        body = b"csrf=" + b"x" * size
+        content = body if stated else iter([body[:1000], body[1000:]])
+        answer = browser.post("/language", content=content, headers=headers)
+        assert (answer.status_code, "That is too large." in answer.text) == (status, status == 413)
+
+
+ODD = ["\x1b[2J", "\x00", "one\ntwo", "\u202egnorw", "\u2066", "\u200b", "\x9b", "x" * 2001]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=map(repr, range(len(ODD))))
+def test_what_cannot_be_seen_is_written_into_no_record(web: WebRun, odd: str):
+    browser, head = web.sign_in("administrator"), web.store.head()
+    forms = [
+        ("/roster/S-001/facts", {"sex": "M", "reason": odd}),
+        ("/enrol", {"study_id": "S-9", "identifier": "9", "authority": f"NTCGH{odd}"}),
+        ("/accounts", {"name": f"x{odd}", "role": "viewer", "password": "seven quiet herons"}),
+        ("/roster/S-001/assessments", {"assessed_on": "2026-02-02", "ascites": "mild", "reason": odd}),
+    ]
+    for path, fields in forms:
+        answer = browser.submit(path, **fields)
+        assert (answer.status_code, "characters that cannot be seen" in answer.text) == (422, True), path
+    assert web.store.head() == head
+
+
+def test_a_reason_may_be_written_in_any_script(web: WebRun):
+    browser = web.sign_in("coordinator")
+    for why in ("按病历更正　（见附页）", "Überprüft – né le 3", "проверено", "تم التصحيح", "ok 👍"):
+        shown = browser.submit("/roster/S-001/facts", sex="M", reason=why)
+        assert shown.status_code == 200
+        assert why in shown.text
 
 
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
         (b"no parts", "multipart/form-data; boundary=x"),
-        (b"a=1&" * 6000, "application/x-www-form-urlencoded"),
+        (b"a=1&" * 6000, FORM),
         (b"--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--", "multipart/form-data; boundary=x"),
         (b"\xff\xfe", "multipart/form-data"),
     ],
 )
 def test_what_is_no_form_is_refused_in_words(web: WebRun, content: bytes, kind: str):
-    answer = web.browser().post("/sign-in", content=content, headers={"content-type": kind})
+    answer = web.sign_in("viewer").post("/language", content=content, headers={"content-type": kind})
     assert answer.status_code in (400, 403)
     assert "<h1>Not done</h1>" in answer.text
 
