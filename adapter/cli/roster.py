@@ -172,7 +172,7 @@ def update(
     """Correct what is known of a participant; an empty text removes. A changed infusion date aligns all again."""
     wrong = list(wrong_facts(infused_at or "", birth_date or "", sex or ""))
     if wrong:
-        raise click.UsageError("; ".join(f"{cause}: {remedy}" for cause, remedy in wrong))
+        raise click.UsageError("; ".join(f"{cause}: {remedy}" for _, cause, remedy in wrong))
     if (identifier or remove_identifier) and not authority:
         raise click.UsageError("an identifier needs its --authority")
     with session.store() as store:

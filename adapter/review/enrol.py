@@ -101,10 +101,14 @@ def unheard_of(
 
     A misspelt one names nobody, for ever and without an error. Nothing is said where nothing is known to begin with.
     """
-    mine = {person.study_id: person for person in people}
-    known = {i.authority for person in roster if person.study_id not in mine for i in person.identifiers}
-    known |= {name for source in sources for name in (source.authority, *source.authorities.values()) if name}
-    found = {i.authority for person in mine.values() for i in person.identifiers} - known
+    configured = {name for source in sources for name in (source.authority, *source.authorities.values()) if name}
+    holders: dict[str, set[str]] = {name: set() for name in configured}
+    for person in roster:
+        for number in person.identifiers:
+            holders.setdefault(number.authority, set()).add(person.study_id)
+    mine = {(number.authority, person.study_id) for person in people for number in person.identifiers}
+    found = {name for name, whose in mine if name not in configured and holders.get(name, {whose}) == {whose}}
+    known = holders.keys() - found
     return (sorted(found), sorted(known)) if known else ([], [])
 
 

@@ -29,7 +29,7 @@ def _people(rows: Iterable[tuple[int, list[str]]], problems: list[RowProblem]) -
     holders: dict[Identifier, str] = {}
     for line, (study_id, number, authority, infused_at, birth_date, sex) in rows:
         wrong = [*_wrong(study_id, number, authority), *wrong_facts(infused_at, birth_date, sex)]
-        problems += [RowProblem(line, cause, remedy) for cause, remedy in wrong]
+        problems += [RowProblem(line, cause, remedy, column=column) for column, cause, remedy in wrong]
         identifier = Identifier(number, authority)
         if holders.setdefault(identifier, study_id) != study_id:
             cause, remedy = HELD, marked("one identifier names one participant")
@@ -55,32 +55,39 @@ def read_person(study_id: str, number: str, authority: str, infused_at: str, bir
     return _people([(0, [cell.strip() for cell in cells])], [])[0]
 
 
-def _wrong(study_id: str, number: str, authority: str) -> Iterator[tuple[str, str]]:
+def _wrong(study_id: str, number: str, authority: str) -> Iterator[tuple[str, str, str]]:
     if not _STUDY_ID.fullmatch(study_id):
         yield (
+            "study_id",
             marked("study_id is empty or holds other characters"),
             marked("write letters, digits, '.', '_' and '-', up to 40"),
         )
     if not number:
-        yield marked("identifier is empty"), marked("write the patient's number as the hospital's messages carry it")
+        yield (
+            "identifier",
+            marked("identifier is empty"),
+            marked("write the patient's number as the hospital's messages carry it"),
+        )
     if not authority:
         yield (
+            "authority",
             marked("authority is empty"),
             marked("write the assigning authority of the number, as the source's `authority` does"),
         )
 
 
-def wrong_facts(infused_at: str, birth_date: str, sex: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with a participant's facts, as (cause, remedy); empty texts are fine."""
+def wrong_facts(infused_at: str, birth_date: str, sex: str) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a participant's facts, as (column, cause, remedy); empty texts are fine."""
     if infused_at and not is_date_or_instant(infused_at):
         yield (
+            "infused_at",
             marked("infused_at is no date and no time with an offset"),
             marked("write 2026-01-05 or 2026-01-05T09:30+08:00"),
         )
     if birth_date and not is_date(birth_date):
-        yield marked("birth_date is no date"), marked("write it as 1970-01-31, or leave it empty")
+        yield "birth_date", marked("birth_date is no date"), marked("write it as 1970-01-31, or leave it empty")
     if sex and sex_of(sex) is None:
-        yield marked("sex is neither M nor F"), marked("write M or F, or leave it empty")
+        yield "sex", marked("sex is neither M nor F"), marked("write M or F, or leave it empty")
 
 
 def is_date(text: str) -> bool:

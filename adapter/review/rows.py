@@ -16,12 +16,14 @@ class RowProblem:
     """A row that cannot be taken: its line (0: it is of no file), what is wrong, what to write instead.
 
     ``{name}`` in either text stands for the fact of that name: so the page can say them in another language.
+    ``column`` is the one column it is about, "" where there is none.
     """
 
     line: int
     cause: str
     remedy: str
     facts: Mapping[str, object] = field(default_factory=dict)
+    column: str = ""
 
     def told(self, translate: Callable[[str], str] = str) -> tuple[str, str]:
         """Cause and remedy with their facts."""

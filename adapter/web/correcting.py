@@ -6,21 +6,30 @@ What is made is what was shown: where that is no longer what would happen, it is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
 from adapter.model import Identifier, Participant
 from adapter.reprocess import NotDerivable, Rehearsal, rehearse
 from adapter.retold import retold
+from adapter.review.rows import marked
+from adapter.rules.table import status_of_empty
+from adapter.rules.windows import infusion, window
 from adapter.store import IdentifierTaken
 from adapter.web.carried import seen
-from adapter.web.moved import moved
+from adapter.web.moved import moved, visit_label
 from adapter.web.page import Page
 from adapter.web.signed import signed_visits
 
 #: Fields of every form that are no part of the correction.
 _OWN = frozenset({"csrf", "reason", "seen"})
+_NO_LONGER = marked("Not expected any more: {visits}.")
+_AGAIN = marked("Expected again: {visits}.")
+_GOES_ON = marked(
+    "It is changed. The values that follow are still being worked out; the board shows them as they come."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,10 @@ def correcting(page: Page, made: Correction, answered: Callable[[str | None, str
         found = rehearse(page.store, page.house.book(), page.now, enrolled=[made.after], scopes=scopes)
     except NotDerivable as error:
         return answered(retold(str(error), page.language.gettext), None)
-    moves = moved(page, found.changes)
-    shown = seen(made.route, astuple(made.before), astuple(made.after), [str(move) for move in moves])
+    moves, reopened, expects = moved(page, found.changes), _reopened(page, study_id, found), _expects(page, made)
+    carried = [(name, value) for name, value in page.form.multi_items() if name not in _OWN]
+    # Who it is goes by the version of the roster: a sum of a birth date would tell it to whoever tries them all.
+    shown = seen(made.route, found.roster_version, carried, [str(move) for move in moves], reopened, expects)
     failed = None
     if page.text("seen") == shown:
         if page.text("reason"):
@@ -86,10 +97,11 @@ def correcting(page: Page, made: Correction, answered: Callable[[str | None, str
         status=422 if failed else 200,
         failed=failed,
         made=made,
-        carried=[(name, value) for name, value in page.form.multi_items() if name not in _OWN],
+        carried=carried,
         moves=moves,
         counts=found.counts,
-        reopened=_reopened(page, study_id, found),
+        reopened=reopened,
+        expects=expects,
         seen=shown,
     )
 
@@ -104,6 +116,23 @@ def _reopened(page: Page, study_id: str, found: Rehearsal) -> list[str]:
     return [page.say(then.label) for now, then in pairs if now.state == "signed" != then.state]
 
 
+def _expects(page: Page, made: Correction) -> list[str]:
+    """Which visits are expected no longer, or again: cells without a value are nothing that moves."""
+    before, after = _not_expected(page, made.before), _not_expected(page, made.after)
+    found = ((_NO_LONGER, [v for v in after if v not in before]), (_AGAIN, [v for v in before if v not in after]))
+    return [page.say(text, visits=page.say(", ").join(labels)) for text, labels in found if labels]
+
+
+def _not_expected(page: Page, person: Participant) -> list[str]:
+    protocol, found = page.config.protocol, []
+    infused = infusion(person.infused_at, ZoneInfo(protocol.timezone))
+    for visit in protocol.visits:
+        days = None if infused is None else window(visit, infused.on)
+        if status_of_empty(person, days, page.today) == "not_expected":
+            found.append(visit_label(page, visit.id))
+    return found
+
+
 def _write(page: Page, made: Correction, answered: Callable[[str | None, str | None], Response]) -> Response:
     why = page.text("reason")
     with page.store.write() as tx:
@@ -112,5 +141,5 @@ def _write(page: Page, made: Correction, answered: Callable[[str | None, str | N
         tx.put_participant(made.after, page.who.name, why, page.now)
         if made.gone is not None:
             tx.remove_identifier(made.before.study_id, made.gone, page.who.name, why, page.now)
-    page.settle()
-    return answered(None, made.done)
+    # A number moves everybody's messages: in a large trial that is not done while somebody waits.
+    return answered(None, made.done if page.settle() else page.say(_GOES_ON))

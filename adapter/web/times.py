@@ -13,7 +13,11 @@ _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 
 
 class TimeRefused(Exception):
-    """A day and a time that are none: the text, in English, says why."""
+    """A day and a time that are none: the text, in English, says why; ``field`` is ``day`` or ``time``."""
+
+    def __init__(self, text: str, field: str) -> None:
+        super().__init__(text)
+        self.field = field
 
 
 def time_of(day: str, time: str, timezone: str) -> str:
@@ -21,7 +25,7 @@ def time_of(day: str, time: str, timezone: str) -> str:
     if not day and not time:
         return ""
     if not is_date(day):
-        raise TimeRefused(marked("The day is no date: write it as 2026-01-05."))
+        raise TimeRefused(marked("The day is no date: write it as 2026-01-05."), "day")
     if not time:
         return day
     try:
@@ -29,10 +33,10 @@ def time_of(day: str, time: str, timezone: str) -> str:
     except ValueError:
         at = None
     if at is None:
-        raise TimeRefused(marked("The time is no time of day: write it as 09:30."))
+        raise TimeRefused(marked("The time is no time of day: write it as 09:30."), "time")
     here, there = (at.replace(tzinfo=ZoneInfo(timezone), fold=fold) for fold in (0, 1))
     if here.utcoffset() != there.utcoffset():
-        raise TimeRefused(marked("The clocks were changed at that hour: give the day alone."))
+        raise TimeRefused(marked("The clocks were changed at that hour: give the day alone."), "time")
     return here.isoformat(timespec="seconds" if at.second else "minutes")
 
 

@@ -168,8 +168,8 @@ def test_a_number_is_added_and_removed(web: WebRun) -> None:
     [
         ("end", {"ended_by": "withdrawn", "ended_on": "soon"}, "no date"),
         ("end", {"ended_by": "bored", "ended_on": "2026-02-01"}, "Choose what ended"),
-        ("facts", {"birth_date": "70"}, "no date"),
-        ("facts", {"sex": "both"}, "neither M nor F"),
+        ("facts", {"birth_date": "70"}, "Birth date: write it as 1970-01-31"),
+        ("facts", {"sex": "both"}, "Sex: write M or F"),
         ("identifier", {"identifier": "", "authority": "NTCGH"}, "Give the number"),
         ("identifier/remove", {"identifier": "78", "authority": "NTCGH"}, "no such number"),
         ("identifier/remove", {"identifier": NUMBER, "authority": "NTCGH"}, "the only number"),

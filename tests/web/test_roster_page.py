@@ -86,17 +86,17 @@ def test_a_time_of_infusion_is_taken_in_the_trials_time_zone(web: WebRun) -> Non
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"study_id": "S 2"}, "study_id is empty or holds other characters"),
-        ({"identifier": ""}, "identifier is empty"),
-        ({"authority": ""}, "authority is empty"),
+        ({"study_id": "S 2"}, "Study id: write letters, digits"),
+        ({"identifier": ""}, "The patient's number: write"),
+        ({"authority": ""}, "Its assigning authority: write"),
         ({"study_id": "S-001"}, "S-001 is enrolled already"),
         ({"identifier": NUMBER}, "another participant"),
         ({"day": "05.01.2026"}, "no date"),
         ({"time": "09:30"}, "no date"),
         ({"day": "2026-01-05", "time": "25:00"}, "no time of day"),
         ({"day": "2026-01-05", "time": "09:30+02:00"}, "no time of day"),
-        ({"birth_date": "1970"}, "birth_date is no date"),
-        ({"sex": "X"}, "sex is neither"),
+        ({"birth_date": "1970"}, "Birth date: write it as 1970-01-31"),
+        ({"sex": "X"}, "Sex: write M or F"),
     ],
 )
 def test_an_enrolment_that_cannot_be_says_why_and_enrols_nobody(

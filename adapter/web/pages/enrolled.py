@@ -5,7 +5,7 @@ What a correction would change is shown before it is made, and made only as it w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from adapter.web.access import Role
 from adapter.web.correcting import Correction, WindowMoves, correcting
 from adapter.web.moved import visit_label
 from adapter.web.page import Page, serve
-from adapter.web.pages.roster import FORM_IS_OTHER, infused_text, unknown
+from adapter.web.pages.roster import FORM_IS_OTHER, by_field, infused_text, unknown
 from adapter.web.signed import signed_visits
 from adapter.web.times import TimeRefused, time_of
 
@@ -45,15 +45,26 @@ def show(page: Page) -> Response:
 
 
 def _one(
-    page: Page, *, failed: str | None = None, done: str | None = None, identity: Participant | None = None
+    page: Page,
+    *,
+    failed: str | None = None,
+    faults: Mapping[str, str] | None = None,
+    done: str | None = None,
+    identity: Participant | None = None,
 ) -> Response:
     person, protocol = known(page), page.config.protocol
     infused = infused_text(person.infused_at, protocol.timezone)
     day, _, time = infused.partition(" ")
+    refused = bool(failed or faults)
+
+    def kept(name: str, otherwise: object = None) -> str:
+        """What was typed into a form that was refused, else what is known."""
+        return page.text(name) if refused and name in page.form else str(otherwise or "")
+
     return page.render(
         "enrolled.html",
         labels=labels,
-        status=422 if failed else 200,
+        status=422 if refused else 200,
         person=person,
         infused=infused,
         day=day,
@@ -64,6 +75,8 @@ def _one(
         endings=ENDINGS,
         identity=identity,
         failed=failed,
+        faults=faults or {},
+        kept=kept,
         done=done,
     )
 
@@ -79,7 +92,7 @@ def infuse(page: Page) -> Response:
     try:
         entered = time_of(page.text("day"), page.text("time"), zone) or None
     except TimeRefused as refused:
-        return _one(page, failed=page.say(str(refused)))
+        return _one(page, faults={refused.field: page.say(str(refused))})
     if _same(person.infused_at, entered):
         return _one(page, done=page.say("That is the time of infusion already; nothing changed."))
     was, becomes = (infused_text(at, zone) or page.say("not entered") for at in (person.infused_at, entered))
@@ -150,12 +163,13 @@ def end(page: Page) -> Response:
         return _one(page, failed=page.say(FORM_IS_OTHER))
     because, on = page.text("ended_by"), page.text("ended_on")
     if because not in (*ENDINGS, ""):
-        return _one(page, failed=page.say("Choose what ended the observation."))
+        return _one(page, faults={"ended_by": page.say("Choose what ended the observation.")})
     if because and not is_date(on):
-        return _one(page, failed=page.say("The day it ended is no date: write it as 2026-03-01."))
+        return _one(page, faults={"ended_on": page.say("The day it ended is no date: write it as 2026-03-01.")})
     ended_on = date.fromisoformat(on) if because else None
     if ended_on is not None and ended_on > page.today:
-        return _one(page, failed=page.say("The day it ended lies in the future. Enter it when it has come."))
+        said = page.say("The day it ended lies in the future. Enter it when it has come.")
+        return _one(page, faults={"ended_on": said})
     after = replace(known(page), ended_on=ended_on, ended_by=because or None)
     how = labels.reason(because, page.language.gettext)
     said = page.say("{how} on {day}", how=how, day=on) if because else page.say("The observation goes on.")
@@ -167,8 +181,9 @@ def correct(page: Page) -> Response:
     if _is_other(page, "birth_date", "no_birth_date", "sex", "seen"):
         return _one(page, failed=page.say(FORM_IS_OTHER))
     birth_date, sex, after = page.text("birth_date"), page.text("sex"), known(page)
-    if list(wrong_facts("", birth_date, "" if sex == _REMOVED else sex)):
-        return _one(page, failed=page.say("The birth date is no date, or the sex neither M nor F: write 1970-01-31."))
+    wrong = list(wrong_facts("", birth_date, "" if sex == _REMOVED else sex))
+    if wrong:
+        return _one(page, faults=by_field(page, ((column, remedy) for column, _, remedy in wrong)))
     said = []
     if birth_date or page.text("no_birth_date"):
         after = replace(after, birth_date=birth_date or None)
@@ -185,7 +200,8 @@ def add_identifier(page: Page) -> Response:
         return _one(page, failed=page.say(FORM_IS_OTHER))
     person, number = known(page), Identifier(page.text("identifier"), page.text("authority"))
     if not number.value or not number.authority:
-        return _one(page, failed=page.say("Give the number and its assigning authority."))
+        wanted = page.say("Give the number and its assigning authority.")
+        return _one(page, faults={"authority" if number.value else "identifier": wanted})
     after = replace(person, identifiers=tuple(dict.fromkeys((*person.identifiers, number))))
     said = [
         page.say("A number of {authority} is added.", authority=number.authority),
@@ -201,9 +217,10 @@ def remove_identifier(page: Page) -> Response:
     number = Identifier(page.text("identifier"), page.text("authority"))
     person = known(page)
     if number not in person.identifiers:
-        return _one(page, failed=page.say("The participant has no such number of this authority."))
+        return _one(page, faults={"identifier": page.say("The participant has no such number of this authority.")})
     if len(person.identifiers) == 1:
-        return _one(page, failed=page.say("It is the only number: without one no result finds the participant."))
+        only = page.say("It is the only number: without one no result finds the participant.")
+        return _one(page, faults={"identifier": only})
     after = replace(person, identifiers=tuple(each for each in person.identifiers if each != number))
     said = page.say("A number of {authority} is taken away.", authority=number.authority)
     return _correct(page, after, "remove_identifier", page.say("Remove the number"), [said], gone=number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,6 +27,17 @@ _A_PAGE = 100
 # What stands in the forms of the roster. There is no field for an arm or a route: the study is blinded.
 _FIELDS = frozenset({"csrf", "study_id", "identifier", "authority", "day", "time", "birth_date", "sex", "reason"})
 FORM_IS_OTHER = marked("The form brought a field that it does not have. Nothing was read: the study is blinded.")
+
+
+# What a file calls a column is a field of the form, with a label.
+_LABELS = {
+    "study_id": ("study_id", marked("Study id")),
+    "identifier": ("identifier", marked("The patient's number")),
+    "authority": ("authority", marked("Its assigning authority")),
+    "infused_at": ("day", marked("Infusion")),
+    "birth_date": ("birth_date", marked("Birth date")),
+    "sex": ("sex", marked("Sex")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +130,16 @@ def do_enrol(page: Page) -> Response:
         )
         with page.store.write() as tx:
             if tx.participant(study_id) is not None:
-                return _enrol(page, page.say("{study_id} is enrolled already; correct it there.", study_id=study_id))
+                known = page.say("{study_id} is enrolled already; correct it there.", study_id=study_id)
+                return _enrol(page, faults={"study_id": known})
             enrol(tx, [person], page.who.name, page.text("reason") or "enrolled", page.now)
     except TimeRefused as refused:
-        return _enrol(page, page.say(str(refused)))
+        return _enrol(page, faults={refused.field: page.say(str(refused))})
     except RowsError as error:
-        return _enrol(page, *told(page, error))
+        return _enrol(page, faults=by_field(page, ((p.column, p.remedy) for p in error.problems)))
     except IdentifierTaken:
-        return _enrol(page, page.say("This number is another participant's already. Is it the same person?"))
+        taken = page.say("This number is another participant's already. Is it the same person?")
+        return _enrol(page, faults={"identifier": taken})
     page.settle()
     said = page.say("{study_id} is enrolled, from the next message on.", study_id=study_id)
     return _list(page, done=said, warnings=unknown(page, [person]))
@@ -142,11 +155,24 @@ def unknown(page: Page, people: Sequence[Participant]) -> list[str]:
     return [page.say(text, authority=name, known=", ".join(known)) for name in names]
 
 
-def _enrol(page: Page, *failed: str) -> Response:
-    authorities = sorted({s.authority for s in page.house.book().sources.values() if s.authority})
+def _enrol(page: Page, failed: str | None = None, faults: Mapping[str, str] | None = None) -> Response:
     return page.render(
-        "enrol.html", status=422 if failed else 200, failed=failed, authorities=authorities, columns=COLUMNS
+        "enrol.html",
+        status=422 if failed or faults else 200,
+        failed=failed,
+        faults=faults or {},
+        authorities=sorted({s.authority for s in page.house.book().sources.values() if s.authority}),
+        columns=COLUMNS,
     )
+
+
+def by_field(page: Page, wrong: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What to write instead of what was refused, by its field; ``wrong`` are columns with their remedies."""
+    found = {}
+    for column, remedy in wrong:
+        field, label = _LABELS[column]
+        found[field] = page.say(": ").join((page.say(label), page.say(remedy)))
+    return found
 
 
 def told(page: Page, error: RowsError) -> list[str]:
