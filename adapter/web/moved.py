@@ -32,11 +32,18 @@ def moved(page: Page, changes: Iterable[Change]) -> list[Moved]:
             visit_label(page, change.visit),
             change.endpoint,
             told(page, change.old),
-            told(page, change.new),
+            _becomes(page, change),
             say_step(change.why, page.language.gettext),
         )
         for change in in_order(page.config.protocol, changes)
     ]
+
+
+def _becomes(page: Page, change: Change) -> str:
+    """What there is then; where a value goes its result was received, and why it counts no more stands beside."""
+    old, new = change.old, change.new
+    is_gone = old is not None and old.value is not None and new is not None and new.reason == "no_result"
+    return page.say("no value") if is_gone else told(page, new)
 
 
 def in_order(protocol: Protocol, changes: Iterable[Change]) -> list[Change]:

@@ -51,6 +51,7 @@ class Fate:
 
     row: ResultRow
     words: str
+    chosen: bool
 
 
 def settling(
@@ -143,8 +144,9 @@ def _fates(page: Page, found: Rehearsal, about: Collection[Place]) -> list[Fate]
         for row in (*derived.results, *derived.ignored_rows):
             place = (row.inbox_id, row.locator)
             if place in about:
-                said = fate(row, placed.get(place), items, derived.steps, page.language.gettext)
-                fates.append(Fate(row, said))
+                candidate = placed.get(place)
+                said = fate(row, candidate, items, derived.steps, page.language.gettext)
+                fates.append(Fate(row, said, candidate is not None and candidate.chosen))
     return fates
 
 

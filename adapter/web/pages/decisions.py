@@ -83,14 +83,15 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     found = []
     for name, text in decision.body.items():
         if name in {"results", "result"}:
-            found += [(name, "/".join((source, place))) for source, _, place in _keys(text)]
+            found += [(name, "/".join((source, place))) for source, _, place in results_named(decision)]
         elif name not in {"evidence", "cells", "gained"} and text:
             found.append((name, text))
     return found[:50]
 
 
-def _keys(text: str) -> list[tuple[str, str, str]]:
-    """The results' names across rebuilds: source, hash of the message, place in it."""
+def results_named(decision: Decision) -> list[tuple[str, str, str]]:
+    """The results that a decision names, across rebuilds: source, hash of the message, place in it."""
+    text = decision.body.get("results") or decision.body.get("result") or ""
     keys = [line.split("/", 2) for line in text.split("\n")]
     return [(key[0], key[1], key[2]) for key in keys if len(key) == 3]
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from adapter import labels
 from adapter.lineage import Excerpt, show_raw
-from adapter.model import Patient, Reason, Received, ResultRow, ReviewItem
+from adapter.model import Decision, Patient, Reason, Received, ResultRow, ReviewItem
 from adapter.review.desk import DecisionRefused, Entry, cause_of, find, queue, results_of
 from adapter.review.persons import people_in
 from adapter.review.proposal import Given, Proposal, key_of
@@ -24,7 +24,7 @@ from adapter.web.answers import forms, records, title
 from adapter.web.course import shown_time
 from adapter.web.moved import told, visit_label
 from adapter.web.page import Page, serve
-from adapter.web.pages.decisions import may_undo
+from adapter.web.pages.decisions import may_undo, results_named
 from adapter.web.pages.help import QUESTIONS
 from adapter.web.settling import Answer, decided, places, settling, texts
 from adapter.web.times import TimeRefused, local_time, time_of
@@ -79,7 +79,7 @@ def _item(
         people=people,
         shown=shown,
         alike=sum(cause_of(each) == cause_of(entry) for each in queue(page.store)),
-        decisions=about.about(made, _subject(page, entry, results, message)),
+        decisions=about.about(made, _subject(page, entry, results, message, made)),
         gone=undone(made),
         decided=partial(decided, page),
         may_undo=partial(may_undo, page, made=made),
@@ -102,12 +102,16 @@ def _message(page: Page, entry: Entry) -> Received | None:
         return None
 
 
-def _subject(page: Page, entry: Entry, rows: Sequence[ResultRow], message: Received | None) -> about.Subject:
+def _subject(
+    page: Page, entry: Entry, rows: Sequence[ResultRow], message: Received | None, made: Sequence[Decision]
+) -> about.Subject:
     """By what a decision can be about this question: itself, what it is asked for, its results, message or cell."""
     item = entry.item
+    # A result's name is made with its message's hash: asked for only of those that a decision can have named.
+    named = {(source, locator) for each in made for source, _, locator in results_named(each)}
     return about.Subject(
         items={member.item.id for member in entry.members},
-        keys={key_of(page.store, row) for row in rows},
+        keys={key_of(page.store, row) for row in rows if (row.source, row.locator) in named},
         hashes=frozenset() if message is None else {message.sha256},
         causes={cause for member in entry.members for cause in _causes(member.item, rows)},
         cell=(item.study_id, item.visit, item.endpoint) if item.reason in OF_A_CELL else None,
