@@ -29,7 +29,9 @@ class Watch:
     def _console(self, said: ConsoleMessage) -> None:
         # A page that is refused is told of as a resource that did not load; what is not a page is seen in _response.
         refused = said.text.startswith("Failed to load resource: the server responded with a status of 4")
-        if said.type != "verbose" and not refused:  # verbose is what a browser advises those who make pages
+        # Whoever types before the page has chosen a field for them keeps their own.
+        faster = said.text == "Autofocus processing was blocked because a document already has a focused element."
+        if said.type != "verbose" and not refused and not faster:  # verbose is advice to those who make pages
             self.seen.append(f"console {said.type}: {said.text}")
 
     def _dialog(self, dialog: Dialog) -> None:

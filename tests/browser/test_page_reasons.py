@@ -85,7 +85,8 @@ def settled(desk: Desk, site: PageSite, person: Person, case: Case, item: str, m
     if case.stands[1] is not None:
         cell.click()
         expect(desk.page.locator(".story-value")).to_contain_text(case.stands[1])
-        expect(desk.page.get_by_role("listitem").filter(has_text=WHY).first).to_contain_text("coordinator")
+        told = desk.page.get_by_role("region", name="History").get_by_role("row").filter(has_text=WHY)
+        expect(told.first).to_contain_text("coordinator")
     for number in made:
         in_the_trail(site, number, WHY)
 
