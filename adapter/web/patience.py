@@ -13,7 +13,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 10.0  # from the connection, or from the end of the answer before, to the end of a request's head
+# From the connection, or from the end of the answer before, to the end of a request's head; and for reading an answer
+# of which more was written than the machines between keep.
+HEAD_SECONDS = 10.0
 BODY_SECONDS = 120.0  # from there to the end of its form: four megabytes at 35 kB/s
 # Of as many more than are answered at once each is told that the page is busy; beyond that nothing is said.
 _MORE = 2
@@ -28,6 +30,7 @@ class PatientProtocol(H11Protocol):
         super().__init__(*arguments, **more)
         self._waits_for: Any = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -49,9 +52,20 @@ class PatientProtocol(H11Protocol):
         super().on_response_complete()
         self._wait()
 
+    def pause_writing(self) -> None:
+        """An answer is not read: who asks and never reads keeps a place as well as who never asks."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It is read."""
+        super().resume_writing()
+        self._read()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._wait_no_more()
+        self._read()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -64,6 +78,11 @@ class PatientProtocol(H11Protocol):
         seconds = {h11.IDLE: self.head_seconds, h11.SEND_BODY: self.body_seconds}.get(state)
         if seconds is not None:
             self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _wait_no_more(self) -> None:
         if self._deadline is not None:

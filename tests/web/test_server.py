@@ -75,6 +75,14 @@ def status_of(connection: socket.socket) -> str:
     return connection.recv(65536).decode().partition("\r\n")[0]
 
 
+def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if is_so():
+            return
+        select.select([], [], [], 0.02)
+    raise AssertionError("it never came to it")
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -141,6 +149,21 @@ def test_an_answer_may_take_as_long_as_it_takes(web: WebRun):
         assert select.select([patient], [], [], 0)[0] == []
         may_end.set()
         assert status_of(patient) == "HTTP/1.1 200 OK"
+
+
+def test_who_asks_and_does_not_read_is_not_waited_for(web: WebRun):
+    assert web.config.web is not None
+    server = WebServer(web.app, web.config.web, Hasty)
+    server.listen()
+    try:
+        with socket.create_connection(("127.0.0.1", int(server.url.rstrip("/").rpartition(":")[2]))) as connection:
+            asks = b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            connection.sendall(asks * 1500)  # their answers are more than any buffer between holds
+            here = server._server.server_state.connections
+            until(lambda: bool(here))
+            until(lambda: not here)
+    finally:
+        server.stop()
 
 
 def test_of_a_stranger_s_form_nothing_is_read(calm: Connects):
