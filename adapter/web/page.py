@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -24,10 +24,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from adapter import labels
 from adapter.config import Config
@@ -45,7 +45,7 @@ COOKIE = "lab_adapter_session"
 FORM_COOKIE = "lab_adapter_form"  # the token of forms before anybody has signed in
 LANGUAGE_COOKIE = "lab_adapter_language"
 MOST_BYTES = 4 * 1024 * 1024  # of one form: a roster or assessments of thousands of lines
-MOST_BYTES_OF_STRANGERS = 16 * 1024  # a name, a password and where to go then
+MOST_BYTES_OF_A_STRANGER = 16 * 1024  # of a form that needs no sign-in: a name, a password, a language
 MOST_LETTERS = 2_000  # of what a person writes into one field
 _MOST_FIELDS = 5_000
 _PATIENCE_SECONDS = 5.0
@@ -213,6 +213,7 @@ def here(page: Page, name: str) -> bool:
 
 
 View = Callable[[Page], Response]
+Answered = TypeVar("Answered", bound=Response | None)
 
 
 def serve(
@@ -223,12 +224,21 @@ def serve(
     async def endpoint(request: Request) -> Response:
         house: House = request.app.state.house
         try:
-            async with _form(request, await _may_send(house, request, role)) as form:
+            if request.method == "POST" and role is not None:  # nothing is read of a form that would be refused
+                refused = await run_in_threadpool(
+                    _answer, house, request, FormData(), lambda page: _refused(page, name, role)
+                )
+                if refused is not None:
+                    return refused
+                request.state.is_known = True  # adapter.web.patience waits longer for it
+            async with _form(request, MOST_BYTES_OF_A_STRANGER if role is None else MOST_BYTES) as form:
                 return await run_in_threadpool(
                     _answer, house, request, form, lambda page: _checked(page, view, name, role)
                 )
         except HTTPException:
             raise
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
         except Exception as error:  # whatever it is, nobody is shown it, and what it held is not logged
             log.error("%s in the page %s, at %s", type(error).__name__, name, _place(error))
             words = _language(house, request).gettext(
@@ -263,42 +273,16 @@ _WORDS = {
 }
 
 
-async def _may_send(house: House, request: Request, role: Role | None) -> int:
-    """How many bytes of a form are read: from a stranger what signing in takes, where that is nothing to do none."""
-    if request.method != "POST":
-        return 0
-    if await run_in_threadpool(_is_somebody, house, request):
-        return MOST_BYTES
-    return MOST_BYTES_OF_STRANGERS if role is None else 0
-
-
-def _is_somebody(house: House, request: Request) -> bool:
-    """Whether a session stands behind a request. A store that cannot be asked is told of when it is answered."""
-    try:
-        with house.open_store() as store:
-            return caller_of(store, house.web, request.cookies.get(COOKIE), house.now()) is not None
-    except StoreError:
-        return False
-
-
 @asynccontextmanager
 async def _form(request: Request, most: int) -> AsyncIterator[FormData]:
-    """The form of a POST, of ``most`` bytes or none; a file that came with it is closed when it was answered."""
-    if not most:
+    """The form of a POST of so many bytes; a file that came with it is closed when it was answered."""
+    if request.method != "POST":
         yield FormData()
         return
-    taken = 0
-
-    async def receive() -> Message:
-        nonlocal taken
-        message = await request.receive()
-        taken += len(message.get("body", b""))
-        if taken > most:
-            raise HTTPException(413, headers={"connection": "close"})
-        return message
-
+    bounded = Request(request.scope, _bounded(request.receive, most))
     try:
-        bounded = Request(request.scope, receive)
+        if int(request.headers.get("content-length", "0")) > most:
+            raise HTTPException(413)
         form = await bounded.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=MOST_BYTES)
         for _, text in form.multi_items():
             if isinstance(text, str):
@@ -311,7 +295,22 @@ async def _form(request: Request, most: int) -> AsyncIterator[FormData]:
         await form.close()
 
 
-def _answer(house: House, request: Request, form: FormData, answer: Callable[[Page], Response]) -> Response:
+def _bounded(receive: Receive, most: int) -> Receive:
+    """A body larger than that is refused as it comes in: Starlette bounds parts alone."""
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise HTTPException(413)
+        return message
+
+    return receive_bounded
+
+
+def _answer(house: House, request: Request, form: FormData, answer: Callable[[Page], Answered]) -> Answered | Response:
     language = _language(house, request)
     try:
         with house.open_store() as store:
@@ -319,7 +318,7 @@ def _answer(house: House, request: Request, form: FormData, answer: Callable[[Pa
             caller = caller_of(store, house.web, request.cookies.get(COOKIE), now)
             page = Page(house, request, store, caller, language, now, form)
             response = answer(page)
-            if caller is None and FORM_COOKIE not in request.cookies:
+            if response is not None and caller is None and FORM_COOKIE not in request.cookies:
                 page.put_cookie(response, FORM_COOKIE, page.csrf)
             return response
     except StoreError as error:
@@ -330,14 +329,24 @@ def _answer(house: House, request: Request, form: FormData, answer: Callable[[Pa
         return _trouble(house, request, words, 503)
 
 
-def _checked(page: Page, view: View, name: str, role: Role | None) -> Response:
-    if role is not None and page.caller is None:
+def _refused(page: Page, name: str, role: Role | None) -> Response | None:
+    """The answer to a caller whom this page is not for, or not now; None to one whom it is for."""
+    if role is None:
+        return None
+    if page.caller is None:
         return _stranger(page)
-    if role is not None and page.who.must_change and name not in _WITH_A_GIVEN_PASSWORD:
+    if page.who.must_change and name not in _WITH_A_GIVEN_PASSWORD:
         return page.redirect("password")  # of a form, nothing is done
-    if role is not None and not page.may(role):
+    if not page.may(role):
         _record_refusal(page, name, "page refused", f"needs the role {role.word}")
         return page.render("refused.html", status=403, why=page.say("Your role does not allow this."))
+    return None
+
+
+def _checked(page: Page, view: View, name: str, role: Role | None) -> Response:
+    refused = _refused(page, name, role)
+    if refused is not None:
+        return refused
     if page.request.method == "POST" and not _token_is_good(page):
         if page.caller is not None:
             _record_refusal(page, name, "form refused", "the form carried no token of this session")
@@ -348,8 +357,8 @@ def _checked(page: Page, view: View, name: str, role: Role | None) -> Response:
         return page.render("refused.html", status=422, why=page.say(_ODD_FIELD, n=MOST_LETTERS))
     try:
         return view(page)
-    except DecisionRefused as refused:
-        return page.render("refused.html", status=409, why=refused.told(page.language.gettext))
+    except DecisionRefused as why:
+        return page.render("refused.html", status=409, why=why.told(page.language.gettext))
 
 
 def _is_odd(field: tuple[str, Any]) -> bool:

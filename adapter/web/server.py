@@ -14,35 +14,22 @@ import uvicorn
 from starlette.applications import Starlette
 
 from adapter.config_web import Web
-from adapter.web.patience import PatientProtocol
+from adapter.web.patience import Limits, Port, protocol
 
 log = logging.getLogger(__name__)
 _FINISH_SECONDS = 10
-_MOST_CONNECTIONS = 128
 
 
 class WebServer(threading.Thread):
     """Serves one application until it is told to stop; what is being answered is finished."""
 
-    def __init__(self, app: Starlette, web: Web, protocol: type[PatientProtocol] = PatientProtocol) -> None:
+    def __init__(self, app: Starlette, web: Web, limits: Limits | None = None) -> None:
         super().__init__(name="web", daemon=True)
+        self._app = app
         self._web = web
-        self._config = uvicorn.Config(
-            app,
-            loop="asyncio",
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,  # a URL names a participant
-            server_header=False,
-            ssl_certfile=web.cert,
-            ssl_keyfile=web.key,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_FINISH_SECONDS,
-        )
-        self._server = uvicorn.Server(self._config)
-        self._socket: socket.socket | None = None
+        self._limits = limits or Limits()
+        self._server: uvicorn.Server | None = None
+        self._socket: Port | None = None
         self._port = web.port
 
     @property
@@ -53,7 +40,8 @@ class WebServer(threading.Thread):
     def listen(self) -> None:
         """Open the port and serve from now on. Raises PageError."""
         self._web.check_certificate()
-        self._socket = self._web.open_port()
+        self._socket = Port(self._web.open_port(), self._limits.connections)
+        self._server = uvicorn.Server(self._config(self._socket))
         self._port = int(self._socket.getsockname()[1])
         # Connections inherit it. asyncio sets it only on sockets made for TCP by number; without it an answer's second
         # write waits for the acknowledgement of its first, which a browser may delay by 40 ms.
@@ -64,14 +52,31 @@ class WebServer(threading.Thread):
         self.start()
         log.info("the page is at %s", self.url)
 
+    def _config(self, port: Port) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._app,
+            loop="asyncio",
+            http=protocol(self._limits, port),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # a URL names a participant
+            server_header=False,
+            ssl_certfile=self._web.cert,
+            ssl_keyfile=self._web.key,
+            backlog=self._limits.connections,  # so many are accepted at once, before any of them is looked at
+            timeout_graceful_shutdown=_FINISH_SECONDS,
+        )
+
     def run(self) -> None:
         """The thread's life."""
-        assert self._socket is not None
+        assert self._server is not None and self._socket is not None
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """Finish what is being answered, then end."""
-        self._server.should_exit = True
+        if self._server is not None:
+            self._server.should_exit = True
         if self.is_alive():
             self.join(2.0 * _FINISH_SECONDS)
         if self._socket is not None:

@@ -1,180 +1,270 @@
-"""The page's port against those who connect and do not say what they want: on real sockets."""
+"""What a stranger on the network can do to the page's server: real sockets, limits short enough for a test."""
 
 from __future__ import annotations
 
 import select
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
 
 import pytest
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from test_web_daemon import certified
 from webrun import WebRun
 
-from adapter.web.patience import PatientProtocol
+from adapter.web.page import COOKIE, MOST_BYTES, MOST_BYTES_OF_A_STRANGER
+from adapter.web.patience import Limits
 from adapter.web.server import WebServer
 
-HEAD = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-FORM = b"Host: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-
-
-class Hasty(PatientProtocol):
-    head_seconds, body_seconds = 0.3, 0.6
-
-
-class Calm(PatientProtocol):
-    head_seconds = 2.0  # so that a slow machine is not given up while it asks
-
-
-Connects = Callable[[], socket.socket]
+SOON = Limits(head_seconds=0.4, body_seconds=0.4)
+CALM = Limits(head_seconds=1.5, body_seconds=60)  # a slow machine takes a while to know who it is
+PATIENT = Limits(head_seconds=60, body_seconds=60, connections=4)
+FORM = "Host: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+ASKED = b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 @contextmanager
-def serving(web: WebRun, app: Starlette, protocol: type[PatientProtocol]) -> Iterator[Connects]:
+def served(web: WebRun, limits: Limits, **more: Path) -> Iterator[tuple[str, int]]:
+    """Where the trial's page is served with these limits."""
     assert web.config.web is not None
-    server = WebServer(app, web.config.web, protocol)
-    server.listen()
-    port = int(server.url.rstrip("/").rpartition(":")[2])
-    with ExitStack() as opened:
-        opened.callback(server.stop)
-
-        def connect() -> socket.socket:
-            return opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-
-        yield connect
-
-
-@pytest.fixture
-def hasty(web: WebRun) -> Iterator[Connects]:
-    with serving(web, web.app, Hasty) as found:
-        yield found
-
-
-@pytest.fixture
-def calm(web: WebRun) -> Iterator[Connects]:
-    with serving(web, web.app, Calm) as found:
-        yield found
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """What is answered until the other side closes; socket.timeout where it never does."""
-    found = b""
-    try:
-        while more := connection.recv(65536):
-            found += more
-    except ConnectionResetError:
-        pass
-    return found
-
-
-def status_of(connection: socket.socket) -> str:
-    return connection.recv(65536).decode().partition("\r\n")[0]
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if is_so():
-            return
-        select.select([], [], [], 0.02)
-    raise AssertionError("it never came to it")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"GET",
-        HEAD,
-        HEAD + b"X-Long: " + b"x" * 5000,
-        b"POST /sign-in HTTP/1.1\r\n" + FORM + b"Content-Length: 1000\r\n\r\nname=",
-        b"POST /sign-in HTTP/1.1\r\n" + FORM + b"Transfer-Encoding: chunked\r\n\r\n5\r\nname=\r\n",
-    ],
-    ids=["nothing", "a word", "half a head", "a long line", "half a form", "half a form in chunks"],
-)
-def test_who_does_not_go_on_is_not_waited_for(hasty: Connects, said: bytes):
-    connection = hasty()
-    connection.sendall(said)
-    assert until_closed(connection) == b""
-
-
-@pytest.mark.parametrize(
-    "said", [HEAD + b"X-Slow: ", b"POST /sign-in HTTP/1.1\r\n" + FORM + b"Content-Length: 9999\r\n\r\n"]
-)
-def test_a_letter_now_and_then_buys_no_time(hasty: Connects, said: bytes):
-    connection = hasty()
-    connection.sendall(said)
-    assert letters(connection) < 500
-
-
-def letters(connection: socket.socket) -> int:
-    """How many letters somebody gets rid of, one after the other, until they are given up."""
-    try:
-        for count in range(500):
-            connection.sendall(b"x")
-            if select.select([connection], [], [], 0.02)[0] and not connection.recv(100):
-                return count
-    except ConnectionError:
-        return count
-    return 500
-
-
-def test_between_two_requests_of_a_connection_the_time_runs_anew(calm: Connects):
-    connection = calm()
-    for _ in range(3):
-        connection.sendall(HEAD[:20])
-        assert select.select([connection], [], [], 0.8)[0] == []
-        connection.sendall(HEAD[20:] + b"\r\n")
-        answer = connection.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 200")
-        while not answer.endswith(b"</html>"):
-            answer += connection.recv(65536)
-
-
-def test_an_answer_may_take_as_long_as_it_takes(web: WebRun):
-    may_end = threading.Event()
-
-    def slow(request: Any) -> PlainTextResponse:
-        assert may_end.wait(20)
-        return PlainTextResponse("done")
-
-    with serving(web, Starlette(routes=[Route("/sign-in", slow)]), Calm) as connect:
-        patient = connect()
-        patient.sendall(HEAD + b"\r\n")
-        silent = connect()
-        assert until_closed(silent) == b""  # so long that who says nothing was given up
-        assert select.select([patient], [], [], 0)[0] == []
-        may_end.set()
-        assert status_of(patient) == "HTTP/1.1 200 OK"
-
-
-def test_who_asks_and_does_not_read_is_not_waited_for(web: WebRun):
-    assert web.config.web is not None
-    server = WebServer(web.app, web.config.web, Hasty)
+    server = WebServer(web.app, replace(web.config.web, **more), limits)
     server.listen()
     try:
-        with socket.create_connection(("127.0.0.1", int(server.url.rstrip("/").rpartition(":")[2]))) as connection:
-            asks = b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-            connection.sendall(asks * 1500)  # their answers are more than any buffer between holds
-            here = server._server.server_state.connections
-            until(lambda: bool(here))
-            until(lambda: not here)
+        at = urlsplit(server.url)
+        yield str(at.hostname), int(at.port or 0)
     finally:
         server.stop()
 
 
-def test_of_a_stranger_s_form_nothing_is_read(calm: Connects):
-    connection = calm()
-    connection.sendall(b"POST /roster/S-001/facts HTTP/1.1\r\n" + FORM + b"Content-Length: 4000000\r\n\r\n")
-    assert status_of(connection) == "HTTP/1.1 403 Forbidden"  # and none of the four megabytes was sent
+@contextmanager
+def served_over_tls(web: WebRun, limits: Limits) -> Iterator[tuple[tuple[str, int], ssl.SSLContext]]:
+    """The same with a certificate, and what trusts it."""
+    folder = web.config.path.parent
+    certificate = certified(folder)
+    with served(web, limits, cert=certificate, key=folder / "page.key") as at:
+        yield at, ssl.create_default_context(cafile=certificate)
 
 
-def test_silent_connections_do_not_keep_others_out_for_long(calm: Connects):
-    silent = [calm() for _ in range(300)]
-    assert [until_closed(each) for each in silent] == [b""] * 300
-    connection = calm()
-    connection.sendall(HEAD + b"\r\n")
-    assert status_of(connection) == "HTTP/1.1 200 OK"
+@pytest.fixture
+def cookie(web: WebRun) -> str:
+    """The header by which a coordinator is known."""
+    return f"Cookie: {COOKIE}={web.sign_in('coordinator').cookies[COOKIE]}\r\n"
+
+
+def connected(at: tuple[str, int], sent: bytes = b"") -> socket.socket:
+    made = socket.create_connection(at, timeout=10)
+    made.sendall(sent)
+    return made
+
+
+def is_gone(connection: socket.socket, within: float = 10) -> bool:
+    """Whether the server has ended it; what it answered before is passed over."""
+    connection.settimeout(within)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def asks_without_end(connection: socket.socket) -> None:
+    """Send requests, and read nothing, until the server ends it."""
+    while True:
+        connection.sendall(b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000)
+
+
+def answer(connection: socket.socket) -> tuple[int, str]:
+    """The status and the text that come, however the connection goes on."""
+    response = HTTPResponse(connection)
+    response.begin()
+    return response.status, response.read().decode()
+
+
+def sign_in_page(at: tuple[str, int]) -> int:
+    """What an honest browser gets."""
+    with closing(HTTPConnection(*at, timeout=10)) as browser:
+        browser.request("GET", "/sign-in")
+        return browser.getresponse().status
+
+
+# --- how long ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /sign-",
+        b"GET /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: ",
+        f"POST /sign-in HTTP/1.1\r\n{FORM}Content-Length: 100\r\n\r\ncsrf".encode(),
+        f"POST /sign-in HTTP/1.1\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n4\r\ncsrf\r\n".encode(),
+        f"POST /review HTTP/1.1\r\n{FORM}Content-Length: 100\r\n\r\ncsrf".encode(),  # answered, and not ended
+        f"GET /sign-in HTTP/1.1\r\n{FORM}Content-Length: 100\r\n\r\n".encode(),
+        ASKED + b"GET /sign-",
+    ],
+    ids=["nothing", "half a line", "half a head", "half a body", "half a chunk", "refused", "of a GET", "a second"],
+)
+def test_who_does_not_end_a_request_is_not_waited_for(web: WebRun, sent: bytes):
+    with served(web, SOON) as at, connected(at, sent) as slow:
+        assert is_gone(slow)
+
+
+def test_a_request_that_comes_a_byte_at_a_time_does_not_get_more_time(web: WebRun):
+    with served(web, SOON) as at, connected(at, b"GET /sign-in HTTP/1.1\r\nAccept: ") as slow:
+        end = monotonic() + 10
+        with suppress(OSError):
+            while not select.select([slow], [], [], 0.02)[0]:
+                slow.sendall(b"x")
+                assert monotonic() < end, "it is waited for as long as something comes"
+        assert is_gone(slow)
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(web: WebRun):
+    with served(web, SOON) as at, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(10)
+        deaf.connect(at)
+        with pytest.raises(ConnectionError):  # a time-out where it takes no more and does not end it either
+            asks_without_end(deaf)
+
+
+def test_a_form_of_somebody_who_is_signed_in_may_take_longer(web: WebRun, cookie: str):
+    head = f"POST /password HTTP/1.1\r\n{FORM}{cookie}Content-Length: 6\r\n\r\nc"
+    with served(web, CALM) as at, connected(at, head.encode()) as slow:
+        assert not select.select([slow], [], [], 2.0)[0]
+        slow.sendall(b"srf=x")
+        assert answer(slow)[0] == 403
+
+
+def test_and_does_not_take_for_ever(web: WebRun, cookie: str):
+    head = f"POST /password HTTP/1.1\r\n{FORM}{cookie}Content-Length: 6\r\n\r\nc"
+    with served(web, replace(CALM, body_seconds=2.0)) as at, connected(at, head.encode()) as slow:
+        assert is_gone(slow)
+
+
+def test_a_browser_that_goes_away_in_the_middle_of_its_form_is_no_failure(
+    web: WebRun, cookie: str, caplog: pytest.LogCaptureFixture
+):
+    head = f"POST /password HTTP/1.1\r\n{FORM}{cookie}Content-Length: 6\r\n\r\nc"
+    with served(web, SOON) as at:
+        with connected(at, head.encode()) as slow:
+            assert is_gone(slow)
+        assert sign_in_page(at) == 200
+    assert "ClientDisconnect" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+# --- how many ---------------------------------------------------------------------------------------------------------
+
+
+def test_however_many_say_nothing_an_honest_browser_is_answered_and_the_first_of_them_goes(web: WebRun):
+    with served(web, PATIENT) as at:
+        silent = [connected(at) for _ in range(8)]
+        assert sign_in_page(at) == 200
+        assert [is_gone(each, 0.05) for each in silent] == [True] * 5 + [False] * 3
+        for each in silent:
+            each.close()
+
+
+def test_however_many_say_nothing_more_after_an_answer_it_is_the_same(web: WebRun):
+    with served(web, PATIENT) as at:
+        silent = []
+        for _ in range(8):
+            silent.append(connected(at, ASKED))
+            assert answer(silent[-1])[0] == 200
+        assert sign_in_page(at) == 200
+        assert [is_gone(each, 0.05) for each in silent] == [True] * 5 + [False] * 3
+        for each in silent:
+            each.close()
+
+
+def test_who_sends_a_form_as_somebody_signed_in_does_not_make_room_for_who_says_nothing(web: WebRun, cookie: str):
+    head = f"POST /password HTTP/1.1\r\n{FORM}{cookie}Content-Length: 6\r\nExpect: 100-continue\r\n\r\n"
+    with served(web, PATIENT) as at, connected(at, head.encode()) as form:
+        assert form.recv(100).startswith(b"HTTP/1.1 100")  # now it is read
+        silent = [connected(at) for _ in range(8)]
+        assert sign_in_page(at) == 200
+        form.sendall(b"csrf=x")
+        assert answer(form)[0] == 403
+        for each in silent:
+            each.close()
+
+
+def test_where_there_is_room_for_nobody_the_last_to_come_goes(web: WebRun, cookie: str):
+    head = f"POST /password HTTP/1.1\r\n{FORM}{cookie}Content-Length: 6\r\nExpect: 100-continue\r\n\r\n"
+    with served(web, PATIENT) as at:
+        forms = [connected(at, head.encode()) for _ in range(PATIENT.connections)]
+        assert all(form.recv(100).startswith(b"HTTP/1.1 100") for form in forms)
+        with connected(at) as more:
+            assert is_gone(more)
+        for form in forms:
+            form.sendall(b"csrf=x")
+            assert answer(form)[0] == 403
+            form.close()
+
+
+def test_over_tls_who_never_shakes_hands_keeps_nobody_out(web: WebRun):
+    with served_over_tls(web, PATIENT) as (at, trusted):
+        silent = [connected(at) for _ in range(8)]
+        with trusted.wrap_socket(connected(at), server_hostname=at[0]) as honest:
+            honest.sendall(ASKED)
+            assert answer(honest)[0] == 200
+        assert [is_gone(each, 0.05) for each in silent] == [True] * 5 + [False] * 3
+        for each in silent:
+            each.close()
+
+
+def test_over_tls_who_shook_hands_and_says_nothing_is_not_waited_for(web: WebRun):
+    with (
+        served_over_tls(web, SOON) as (at, trusted),
+        trusted.wrap_socket(connected(at), server_hostname=at[0]) as silent,
+    ):
+        assert is_gone(silent)
+
+
+# --- who it is comes before what is sent ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known_as", ["", f"Cookie: {COOKIE}=nobody's\r\n"], ids=["nobody", "a session of nobody"])
+def test_a_stranger_s_form_is_refused_before_it_is_read(web: WebRun, known_as: str):
+    head = f"POST /enrol/file HTTP/1.1\r\n{FORM}{known_as}Content-Length: {MOST_BYTES}\r\n\r\ncsrf"
+    with served(web, PATIENT) as at, connected(at, head.encode()) as stranger:
+        status, text = answer(stranger)
+    assert (status, "Your session has ended. Sign in again." in text) == (403, True)
+
+
+def test_a_role_that_may_not_is_refused_before_its_form_is_read_and_recorded_once(web: WebRun):
+    viewer = web.sign_in("viewer").cookies[COOKIE]
+    head = f"POST /enrol/file HTTP/1.1\r\n{FORM}Cookie: {COOKIE}={viewer}\r\nContent-Length: {MOST_BYTES}\r\n\r\ncsrf"
+    before = len(web.trail())
+    with served(web, PATIENT) as at, connected(at, head.encode()) as refused:
+        status, text = answer(refused)
+    assert (status, "Your role does not allow this." in text) == (403, True)
+    assert web.trail()[before:] == [("viewer", "page refused", "viewer")]
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/language"])
+def test_before_sign_in_a_form_is_small(web: WebRun, path: str):
+    head = f"POST {path} HTTP/1.1\r\n{FORM}Content-Length: {MOST_BYTES_OF_A_STRANGER + 1}\r\n\r\ncsrf"
+    with served(web, PATIENT) as at, connected(at, head.encode()) as stranger:
+        status, text = answer(stranger)
+    assert (status, "That is too large." in text) == (413, True)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/enrol/file", 403), ("/sign-in", 413)])
+def test_a_browser_that_sends_all_of_it_first_is_answered_all_the_same(web: WebRun, path: str, status: int):
+    """A connection that is closed while something comes is reset, and the answer lost."""
+    head = f"POST {path} HTTP/1.1\r\n{FORM}Content-Length: {MOST_BYTES}\r\n\r\n"
+    with served(web, PATIENT) as at, connected(at) as browser:
+        browser.sendall(head.encode() + b"x" * MOST_BYTES)
+        assert answer(browser)[0] == status
+        browser.sendall(ASKED)  # and the connection goes on
+        assert answer(browser)[0] == 200

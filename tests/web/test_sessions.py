@@ -16,7 +16,7 @@ from webrun import CONFIG, PASSWORD, Browser, WebRun
 from adapter.store import Store
 from adapter.web import accounts
 from adapter.web.access import NotSignedIn, hash_token, sign_in
-from adapter.web.page import COOKIE, FORM_COOKIE, LANGUAGE_COOKIE, MOST_BYTES, MOST_BYTES_OF_STRANGERS, Page, serve
+from adapter.web.page import COOKIE, FORM_COOKIE, LANGUAGE_COOKIE, MOST_BYTES, MOST_BYTES_OF_A_STRANGER, Page, serve
 from adapter.web.pages import ROUTES
 
 FORM = "application/x-www-form-urlencoded"
@@ -353,13 +353,13 @@ def test_a_page_that_there_is_not_says_so_in_the_caller_s_menu(web: WebRun):
 
 
 @pytest.mark.parametrize("stated", [True, False])
-@pytest.mark.parametrize(("name", "most"), [("", MOST_BYTES_OF_STRANGERS), ("viewer", MOST_BYTES)])
-def test_a_form_larger_than_any_form_of_whoever_sends_it_is_refused(web: WebRun, name: str, most: int, stated: bool):
-    browser, headers = web.sign_in(name) if name else web.browser(), {"content-type": FORM}
+@pytest.mark.parametrize(("path", "most"), [("/language", MOST_BYTES_OF_A_STRANGER), ("/password", MOST_BYTES)])
+def test_a_form_larger_than_any_form_of_its_page_is_refused(web: WebRun, path: str, most: int, stated: bool):
+    browser, headers = web.sign_in("viewer"), {"content-type": FORM}
     for size, status in ((most - 10, 403), (most, 413)):
         body = b"csrf=" + b"x" * size
         content = body if stated else iter([body[:1000], body[1000:]])
-        answer = browser.post("/language", content=content, headers=headers)
+        answer = browser.post(path, content=content, headers=headers)
         assert (answer.status_code, "That is too large." in answer.text) == (status, status == 413)
 
 
@@ -399,7 +399,7 @@ def test_a_reason_may_be_written_in_any_script(web: WebRun):
     ],
 )
 def test_what_is_no_form_is_refused_in_words(web: WebRun, content: bytes, kind: str):
-    answer = web.sign_in("viewer").post("/language", content=content, headers={"content-type": kind})
+    answer = web.sign_in("viewer").post("/password", content=content, headers={"content-type": kind})
     assert answer.status_code in (400, 403)
     assert "<h1>Not done</h1>" in answer.text
 
