@@ -30,6 +30,11 @@ class Limits:
     body_seconds: float = 300.0
     connections: int = 128
 
+    @property
+    def at_once(self) -> int:
+        """How many are accepted before anybody is heard: who said at once what they want never goes unheard."""
+        return max(1, self.connections // 4)
+
 
 class Port(socket.socket):
     """Where the page listens. Under TLS whoever has connected is known to no protocol before they shook hands."""
@@ -38,6 +43,10 @@ class Port(socket.socket):
         super().__init__(opened.family, opened.type, opened.proto, fileno=opened.detach())
         self._most = most
         self._outside: dict[Any, socket.socket] = {}
+
+    def listen(self, backlog: int = socket.SOMAXCONN) -> None:
+        """As many as the system lets wait; asyncio means by ``backlog`` how many it accepts at once, too."""
+        super().listen(max(backlog, socket.SOMAXCONN))
 
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection; beyond so many that have not shaken hands, the oldest of them goes."""

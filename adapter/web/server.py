@@ -64,7 +64,7 @@ class WebServer(threading.Thread):
             server_header=False,
             ssl_certfile=self._web.cert,
             ssl_keyfile=self._web.key,
-            backlog=self._limits.connections,  # so many are accepted at once, before any of them is looked at
+            backlog=self._limits.at_once,
             timeout_graceful_shutdown=_FINISH_SECONDS,
         )
 

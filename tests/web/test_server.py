@@ -10,10 +10,14 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from threading import Event
 from time import monotonic
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 from test_web_daemon import certified
 from webrun import WebRun
 
@@ -183,6 +187,27 @@ def test_however_many_say_nothing_more_after_an_answer_it_is_the_same(web: WebRu
         assert sign_in_page(at) == 200
         assert [is_gone(each, 0.05) for each in silent] == [True] * 5 + [False] * 3
         for each in silent:
+            each.close()
+
+
+def test_who_said_at_once_what_they_want_is_heard_before_a_crowd_that_came_after(web: WebRun):
+    """Many wait to be accepted, because the server was busy or they came all at once."""
+    busy, free, pages = Event(), Event(), web.app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if not busy.is_set():
+            busy.set()
+            assert free.wait(10)  # the loop stands still
+        await pages(scope, receive, send)
+
+    web.app = cast(Starlette, app)
+    with served(web, replace(PATIENT, connections=16)) as at, connected(at, ASKED) as first:
+        assert busy.wait(10)
+        honest = connected(at, ASKED)
+        silent = [connected(at) for _ in range(32)]
+        free.set()
+        assert [answer(each)[0] for each in (first, honest)] == [200, 200]
+        for each in (honest, *silent):
             each.close()
 
 
