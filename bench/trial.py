@@ -18,6 +18,7 @@ from adapter.intake.door import new_message
 from adapter.intake.screen import Fate
 from adapter.pipeline import Settler
 from adapter.review import assessments
+from adapter.review.answers import actions_of
 from adapter.review.decide import Desk
 from adapter.review.desk import queue
 from adapter.review.enrol import enrol, read_file
@@ -105,5 +106,5 @@ def _settle(store: Store, config: Config, now: datetime) -> None:
 def _decide(store: Store, config: Config, now: datetime) -> None:
     """A few questions dismissed, so that there are decisions to be shown."""
     desk = Desk(store, rulebook(config), now)
-    for entry in queue(store)[:3]:
+    for entry in [each for each in queue(store) if "dismiss" in actions_of(each)][:3]:
         desk.decide(desk.propose(entry, "dismiss", Given()), WHO, "not for the trial")
